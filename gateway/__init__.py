@@ -1,0 +1,1 @@
+"""The HTTP side: translates OpenAI calls into jobs."""

@@ -1,0 +1,75 @@
+"""The blocking twin of the client, for programs without an event loop."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .client import Client, JobHandle
+from .messages import JobEvent
+
+
+class BlockingClient:
+    """A `Client` on an event loop in a thread of its own, so that beats go on while the caller is busy elsewhere.
+
+    Methods may be called from any thread. Use as a context manager.
+    """
+
+    def __init__(self, endpoint: str | Path) -> None:
+        """Connect. Returns at once: a supervisor that is not there shows when a call times out."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="infsup-client", daemon=True)
+        self._thread.start()
+        self._client = Client(endpoint)
+        self._wait(self._client.connect())
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is left, close the connection and end the thread. Harmless when closed already."""
+        if self._loop.is_closed():
+            return
+        self._wait(self._client.close())
+        self._wait(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def control(self, verb: str, *, timeout: float = 10.0, **args: Any) -> Any:
+        """Make a control call; see `Client.control`."""
+        return self._wait(self._client.control(verb, timeout=timeout, **args))
+
+    def run(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Mapping[str, Any]:
+        """Run a job and return its result; see `Client.run`."""
+        return self._wait(self._client.run(model, task, params, **options))
+
+    def stream(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Iterator[JobEvent]:
+        """Run a job and yield its events; leaving the loop early cancels it."""
+        handle = self._wait(self._client.submit(model, task, params, **options))
+        try:
+            while (event := self._wait(_next_event(handle))) is not None:
+                yield event
+        finally:
+            self._loop.call_soon_threadsafe(handle.cancel)
+
+    def _wait(self, coroutine: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+
+async def _next_event(handle: JobHandle) -> JobEvent | None:
+    return await anext(handle, None)

@@ -1,0 +1,1 @@
+"""The supervisor: config, queue, scheduling decisions, instance lifecycle, OS processes, command line."""

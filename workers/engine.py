@@ -1,0 +1,116 @@
+"""The interface of an engine: what a module under `engines/`, or a user's own class, has to provide.
+
+A simple engine writes a generator; the runner around it makes it cancellable, counts progress and runs one job at a
+time. Heavy libraries are imported inside `load`, so that only the worker that needs them pays for them.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from infsup.protocol.job import Job
+from infsup.protocol.spec import ModelSpec
+
+
+class EngineFatal(Exception):  # noqa: N818 - a verdict on the process, named so in the docs
+    """The engine is beyond repair: the worker ends with exit status 70 (EX_SOFTWARE of sysexits.h)."""
+
+
+class JobCancelled(Exception):  # noqa: N818 - not an error: the way out of a job that nobody wants any more
+    """Raised inside a job by `JobContext.check` once the job was cancelled."""
+
+
+class Report(Protocol):
+    """How an engine says that it is alive: the supervisor ends workers that make no progress in a phase."""
+
+    def progress(self, amount: int = 1) -> None:
+        """Count progress: a token, a batch of prompt tokens, a diffusion step, a piece of a file."""
+        ...
+
+    def phase(self, name: str) -> None:
+        """Enter a phase of `infsup.protocol.messages.PHASES`."""
+        ...
+
+
+class JobContext:
+    """What a job may use while it runs. Made by the runner, one for each job; `cancel` is called from its thread."""
+
+    def __init__(self, report: Report, deadline: float | None = None) -> None:
+        """`deadline` is on the clock of `time.monotonic`."""
+        self._report = report
+        self._hooks: list[Callable[[], None]] = []
+        self.deadline = deadline
+        self.cancelled = False
+
+    def check(self) -> None:
+        """Raise `JobCancelled` when the job was cancelled or its deadline has passed. Cheap: call it at every token."""
+        if self.cancelled or (self.deadline is not None and time.monotonic() >= self.deadline):
+            raise JobCancelled
+
+    def progress(self, amount: int = 1) -> None:
+        """See `Report.progress`."""
+        self._report.progress(amount)
+
+    def phase(self, name: str) -> None:
+        """See `Report.phase`."""
+        self._report.phase(name)
+
+    def on_cancel(self, hook: Callable[[], None]) -> None:
+        """Register the engine's abort hook; it is called from another thread, once, and must not block."""
+        self._hooks.append(hook)
+        if self.cancelled:
+            hook()
+
+    def cancel(self) -> None:
+        """Mark the job as cancelled and call the hooks. Harmless when called twice."""
+        if not self.cancelled:
+            self.cancelled = True
+            for hook in self._hooks:
+                hook()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What was loaded: facts for status pages. `context_size` in tokens, 0 if it has no meaning."""
+
+    context_size: int = 0
+    device: str = "cpu"
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer, sent on at once: for text `{"text": str, "tokens": int, "index": int}`."""
+
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The last value of a job. For text: `{"choices": [{"index", "text", "finish_reason"}], "usage": {...}}`."""
+
+    data: Mapping[str, Any]
+
+
+class Engine(ABC):
+    """One model in one process. Methods are called on the main thread, one at a time, `load` first, `close` last.
+
+    Errors of `protocol.errors` raised in `load` or `run` reach the client as they are; `EngineFatal` ends the
+    worker; any other exception fails the job as `engine_error`.
+    """
+
+    tasks: frozenset[str] = frozenset()
+    capacity: int = 1
+
+    @abstractmethod
+    def load(self, model: ModelSpec, report: Report) -> ModelInfo:
+        """Load the model. May set `self.tasks` and `self.capacity` to what this model allows."""
+
+    @abstractmethod
+    def run(self, job: Job, context: JobContext) -> Iterator[Piece | Result]:
+        """Do one job: yield pieces, then one `Result`. Called with validated task, unvalidated parameters."""
+
+    def close(self) -> None:  # noqa: B027 - most engines have nothing to give back
+        """Give back what `load` took. The process ends afterwards."""
