@@ -51,7 +51,8 @@ class BlockingClient:
 
     def run(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Mapping[str, Any]:
         """Run a job and return its result; see `Client.run`."""
-        return self._wait(self._client.run(model, task, params, **options))
+        result: Mapping[str, Any] = self._wait(self._client.run(model, task, params, **options))
+        return result
 
     def stream(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Iterator[JobEvent]:
         """Run a job and yield its events; leaving the loop early cancels it."""

@@ -14,7 +14,18 @@ import zmq
 
 from .errors import Cancelled, InfsupError, InvalidRequest, ShuttingDown, from_wire
 from .job import JobHeader, new_id
-from .messages import FINAL_EVENTS, Ack, CancelledEvent, Chunk, Done, Failed, JobEvent, encode, read_event, submit_packet
+from .messages import (
+    FINAL_EVENTS,
+    Ack,
+    CancelledEvent,
+    Chunk,
+    Done,
+    Failed,
+    JobEvent,
+    encode,
+    read_event,
+    submit_packet,
+)
 from .port import Port
 from .runtime import jobs_endpoint
 from .wire import MAX_MESSAGE_BYTES, Kind, Packet, WireError, join, pack, split, unpack, unpack_map
@@ -27,7 +38,7 @@ _ACK_CHUNKS, _ACK_BYTES = 32, 128 * 1024
 
 
 class JobHandle:
-    """One submitted job. Iterate it for its events (the last is `Done`, `Failed` or `CancelledEvent`), or await `result`.
+    """One submitted job: iterate it for its events (last `Done`, `Failed` or `CancelledEvent`) or await `result`.
 
     Chunks count as consumed when the next event is asked for: a reader that stops reading stops the stream's credit.
     """
@@ -62,6 +73,16 @@ class JobHandle:
             self._unacked_chunks += 1
             self._unacked_bytes += event.size
         return event
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last event has arrived (it may not have been read yet)."""
+        return self._finished
+
+    @property
+    def pending(self) -> bool:
+        """Whether the next event is there already, so that asking for it does not wait."""
+        return bool(self._events)
 
     async def result(self) -> Mapping[str, Any]:
         """Wait for the end and return the result; chunks on the way are dropped.
@@ -197,7 +218,17 @@ class Client:
     ) -> JobHandle:
         """Submit a job; see `JobHeader` for the fields. Raises `InvalidRequest` for what cannot be sent."""
         header = JobHeader(
-            job_id or new_id(), model, task, priority, timeout, client, prefix, stream, parent, keep_alive, wait
+            job_id or new_id(),
+            model,
+            task,
+            priority,
+            timeout,
+            client,
+            prefix,
+            stream,
+            parent,
+            keep_alive,
+            wait,
         )
         header.check()
         try:

@@ -24,7 +24,8 @@ def from_map(cls: type[T], values: Mapping[str, Any]) -> T:
     the wrong type. Integers pass as floats, lists as tuples, maps as the dataclass that a field names.
     """
     arguments: dict[str, Any] = {}
-    for name, (kind, required) in _schema(cls).items():
+    schema: dict[str, tuple[Any, bool]] = _schema(cls)  # type: ignore[arg-type] # types are hashable
+    for name, (kind, required) in schema.items():
         if name not in values:
             if required:
                 raise WireError(f"{cls.__name__}.{name} is missing")
@@ -34,7 +35,7 @@ def from_map(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 @cache
-def _schema(cls: type) -> dict[str, tuple[Any, bool]]:
+def _schema(cls: Any) -> dict[str, tuple[Any, bool]]:
     hints = typing.get_type_hints(cls)
     return {
         field.name: (hints[field.name], field.default is MISSING and field.default_factory is MISSING)

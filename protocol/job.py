@@ -45,12 +45,11 @@ class JobHeader:
     def check(self) -> None:
         """Check what types cannot say. Raises `InvalidRequest` naming the field."""
         if not _ID.fullmatch(self.id):
-            raise InvalidRequest(
-                f"id: found {self.id[:80]!r}, allowed are 1 to 64 of A-Z a-z 0-9 _ . : -", param="id"
-            )
+            raise InvalidRequest(f"id: found {self.id[:80]!r}, allowed are 1 to 64 of A-Z a-z 0-9 _ . : -", param="id")
         if not MIN_PRIORITY <= self.priority <= MAX_PRIORITY:
             raise InvalidRequest(
-                f"priority: found {self.priority}, allowed is {MIN_PRIORITY} to {MAX_PRIORITY}", param="priority"
+                f"priority: found {self.priority}, allowed is {MIN_PRIORITY} to {MAX_PRIORITY}",
+                param="priority",
             )
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout >= 0):
             raise InvalidRequest(f"timeout: found {self.timeout}, allowed is 0 or more seconds", param="timeout")

@@ -53,7 +53,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A sign of life: `phase` (see PHASES), `progress` (a counter that only grows), memory in bytes, context in tokens."""
+    """A sign of life: `phase` (see PHASES), `progress` (only grows), memory in bytes, context in tokens."""
 
     phase: str
     progress: int

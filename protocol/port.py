@@ -44,7 +44,7 @@ class Port:
         if connect:
             self._socket.connect(connect)
         self._loop = asyncio.get_running_loop()
-        self._fd = self._socket.getsockopt(zmq.FD)
+        self._fd = int(self._socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._fd, self._drain)
         self._wake()
 
@@ -58,9 +58,13 @@ class Port:
             if error.errno in {zmq.EHOSTUNREACH, zmq.EAGAIN}:
                 return False
             raise
-        if self._turn is None and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._turn is None and self._readable():
             self._wake()
         return True
+
+    def drain_now(self) -> None:
+        """Handle what has arrived, now: before a decision that a message already here would change."""
+        self._drain()
 
     def close(self, linger: float = 0.0) -> None:
         """Stop reading and close; messages already sent get up to `linger` seconds to leave."""
@@ -72,6 +76,9 @@ class Port:
             self._turn.cancel()
             self._turn = None
         self._socket.close(linger=int(linger * 1000))
+
+    def _readable(self) -> bool:
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def _wake(self) -> None:
         if self._turn is None and self._loop is not None:
@@ -90,5 +97,5 @@ class Port:
             except zmq.Again:
                 break
             self._on_frames(frames)
-        if not self._socket.closed and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if not self._socket.closed and self._readable():
             self._wake()

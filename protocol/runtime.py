@@ -14,7 +14,9 @@ class RuntimeDirectoryError(Exception):
     """The directory cannot be used; the message says why and what to do."""
 
 
-def runtime_directory(config: Path | None, override: str | Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+def runtime_directory(
+    config: Path | None, override: str | Path | None = None, env: Mapping[str, str] | None = None
+) -> Path:
     """Return the runtime directory of the server for this config file (None: the built-in one).
 
     `override` wins, then `$XDG_RUNTIME_DIR/infsup/<8 hex of the config path>`, else the same under the temporary

@@ -99,9 +99,7 @@ def split(frames: Sequence[bytes]) -> Packet:
         key = frames[1].decode("ascii")
     except UnicodeDecodeError as error:
         raise WireError("key is not ASCII") from error
-    return Packet(
-        kind, key, frames[2] if len(frames) > 2 else b"", frames[3] if len(frames) > _MAX_FRAMES - 1 else b""
-    )
+    return Packet(kind, key, frames[2] if len(frames) > 2 else b"", frames[3] if len(frames) > _MAX_FRAMES - 1 else b"")
 
 
 def pack(value: object) -> bytes:

@@ -1,0 +1,348 @@
+"""The jobs' side of the supervisor: takes them from clients, hands them to instances, and sees each to its one end."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from infsup.protocol.errors import (
+    DeadlineExceeded,
+    InfsupError,
+    InvalidRequest,
+    ModelLoading,
+    ModelNotFound,
+    QueueFull,
+    ShuttingDown,
+    SlowConsumer,
+    UnsupportedTask,
+)
+from infsup.protocol.job import JobHeader
+from infsup.protocol.messages import (
+    Ack,
+    CancelOrder,
+    Queued,
+    Started,
+    decode,
+    encode,
+    failed_packet,
+    read_submit,
+    run_packet,
+)
+from infsup.protocol.wire import Kind, Packet
+
+from .config import ModelConfig
+from .instance import Instance
+from .jobs import JobRecord, JobTable
+from .pool import Pool, outage_error
+from .scheduler import Decision, QueueIsFull, Scheduler
+
+log = logging.getLogger("infsup.jobs")
+
+SERVES: Mapping[str, frozenset[str]] = {"text-completion": frozenset({"text-completion", "chat-completion"})}
+"""Tasks that a model serves beside its own; whether a chat template is there only its worker knows."""
+QUEUE_RETRY_SECONDS = 1.0
+
+
+class Dispatcher:
+    """Owns the job records. `carry_out` takes the scheduler's decisions; `send` a packet for a client."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelConfig],
+        scheduler: Scheduler,
+        pool: Pool,
+        *,
+        carry_out: Callable[[list[Decision]], None],
+        send: Callable[[bytes, Packet], bool],
+    ) -> None:
+        """Must be made in the running loop."""
+        self.jobs = JobTable()
+        self.stray_packets = 0
+        self._models = models
+        self._names = {alias: name for name, model in models.items() for alias in (name, *model.aliases)}
+        self._scheduler = scheduler
+        self._pool = pool
+        self._carry_out = carry_out
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._quiet = asyncio.Event()
+
+    # From clients
+
+    def on_submit(self, peer: bytes, packet: Packet) -> None:
+        """Take a job, or answer why not. Raises `WireError` for a header that cannot be read."""
+        header = read_submit(packet)
+        try:
+            record = self._accept(peer, header, packet.extra)
+        except InfsupError as error:
+            self._send(peer, failed_packet(header.id, error))
+            return
+        self.jobs.add(record, self._loop.time())
+        try:
+            decisions = self._scheduler.submit(
+                record.model,
+                record.id,
+                self._loop.time(),
+                client=header.client or peer.hex(),
+                priority=header.priority,
+                prefix=header.prefix,
+                keep_alive=header.keep_alive,
+            )
+        except QueueIsFull as full:
+            self._fail(record, self._queue_full(record.model, full.waiting))
+            self.jobs.remove(record)
+            return
+        self._set_deadline(record)
+        self._carry_out(decisions)
+        if not record.instance and not record.answered:
+            self._send(peer, encode(Queued(self._scheduler.position(record.model, record.id)), record.id))
+
+    def on_cancel(self, peer: bytes, job: str) -> bool:
+        """Cancel a job for the client that submitted it (or for an operator: `peer` empty); false if there is none."""
+        record = self.jobs.get(job)
+        if record is None or record.answered or (peer and record.peer != peer):
+            return False
+        self._cancel(record)
+        return True
+
+    def on_ack(self, peer: bytes, packet: Packet) -> None:
+        """Give a stream credit back. Raises `WireError`."""
+        ack: Ack = decode(Ack, packet)
+        record = self.jobs.get(packet.key)
+        if record is not None and record.peer == peer:
+            record.ahead_chunks = max(0, record.ahead_chunks - max(0, ack.chunks))
+            record.ahead_bytes = max(0, record.ahead_bytes - max(0, ack.size))
+
+    def on_client_gone(self, peer: bytes, why: str) -> None:
+        """Cancel what a client has left."""
+        for record in self.jobs.of_peer(peer):
+            log.info("%s: cancelled: %s", record.id, why)
+            if not record.answered:
+                record.answered = True
+                self._withdraw(record)
+
+    # From the scheduler
+
+    def assign(self, job: str, instance: Instance) -> None:
+        """Send a job to the instance that the scheduler chose."""
+        record = self.jobs.get(job)
+        if record is None:
+            raise AssertionError(f"the scheduler assigned the unknown job {job}")
+        record.instance = instance.id
+        record.forget_answer()
+        self._pool.job_started(instance, job)
+        self._pool.send(instance, run_packet(record.header, record.params, record.time_left(self._loop.time())))
+        if not record.answered:
+            self._send(record.peer, encode(Started(instance.id), job))
+
+    # From workers
+
+    def on_job_packet(self, instance: Instance, packet: Packet) -> None:
+        """Handle what a worker says about a job it has; anything else is counted and dropped."""
+        record = self.jobs.get(packet.key)
+        if record is None or record.instance != instance.id:
+            self.stray_packets += 1
+        elif packet.kind is Kind.CHUNK:
+            self._on_chunk(record, packet)
+        elif packet.kind is Kind.BOUNCED:
+            # Somebody else told the worker to leave: without a drain it would get the job back at once.
+            self._pool.drain(instance, "the worker leaves", self._models[record.model].cancel_grace)
+            self._release(record, instance, served=False)
+            self._retry(record)
+        else:
+            self._on_last_packet(record, instance, packet)
+
+    def on_instance_lost(self, instance: Instance, error: InfsupError) -> None:
+        """Retry or fail the jobs of a dead instance."""
+        lost = self.jobs.on_instance(instance.id)
+        for record in lost:
+            instance.jobs.discard(record.id)
+            record.instance = ""
+            if record.answered:
+                self._forget(record, instance)
+            elif record.cancelling:
+                self._finish(record, Packet(Kind.CANCELLED, record.id))
+                self._forget(record, instance)
+            elif record.sent or record.retries <= 0 or self._stopping:
+                self._fail(record, ShuttingDown("the server is stopping") if self._stopping else error)
+                self._forget(record, instance)
+            else:
+                record.retries -= 1
+                log.info("%s: retried after: %s", record.id, error.message)
+                self._retry(record)
+
+    def on_outage(self, model: str, error: InfsupError) -> None:
+        """Fail what waits for a model that has become unavailable."""
+        for job in self._scheduler.drain_queue(model):
+            record = self.jobs.get(job)
+            if record is not None:
+                self._fail(record, error)
+                self.jobs.remove(record)
+        self._note_quiet()
+
+    # Stopping and looking after
+
+    def begin_stop(self) -> None:
+        """Refuse new jobs and fail the waiting ones; running ones go on."""
+        self._stopping = True
+        self._scheduler.stop_spawning()
+        for name in self._models:
+            self.on_outage(name, ShuttingDown("the server is stopping"))
+        self._note_quiet()
+
+    async def wait_until_quiet(self) -> None:
+        """Wait until no job is left."""
+        await self._quiet.wait()
+
+    def fail_all(self, error: InfsupError) -> None:
+        """Answer every job that is left with an error."""
+        for record in self.jobs:
+            if not record.answered:
+                self._fail(record, error)
+                self._withdraw(record)
+
+    def drop_silent_clients(self, timeout: float, lag: float) -> None:
+        """Cancel the jobs of clients that have not been heard of for `timeout` seconds."""
+        self.jobs.forgive_silence(lag)
+        for peer in self.jobs.silent(self._loop.time() - timeout):
+            self.on_client_gone(peer, f"its client is silent for {timeout:g} s")
+
+    def resolve(self, name: str) -> str:
+        """Return the model that a name or alias means. Raises `ModelNotFound`."""
+        model = self._names.get(name)
+        if model is None:
+            known = ", ".join(sorted(self._models)) or "none"
+            raise ModelNotFound(f"model {name[:100]!r} is not configured; there are: {known}", param="model")
+        return model
+
+    # Steps
+
+    def _accept(self, peer: bytes, header: JobHeader, params: bytes) -> JobRecord:
+        header.check()
+        if self._stopping:
+            raise ShuttingDown("the server is stopping", retry_after=5)
+        if self.jobs.get(header.id) is not None:
+            raise InvalidRequest(f"a job with the id {header.id!r} exists already", param="id")
+        name = self.resolve(header.model)
+        model = self._models[name]
+        tasks = SERVES.get(model.task, frozenset({model.task}))
+        if header.task not in tasks:
+            raise UnsupportedTask(
+                f"model {name!r} serves {' and '.join(sorted(tasks))}, not {header.task!r}", param="model"
+            )
+        outage, now = self._pool.policies[name].outage, self._loop.time()
+        if outage is not None and now < outage.retry_at and not self._scheduler.has_ready_instance(name):
+            raise outage_error(name, outage, now)
+        if not header.wait and not self._scheduler.has_ready_instance(name):
+            self._carry_out(self._scheduler.load(name, now))
+            raise ModelLoading(f"model {name!r} is being loaded", retry_after=1)
+        timeout = header.timeout if header.timeout is not None else model.timeout
+        header = JobHeader(
+            header.id, name, header.task, header.priority, timeout or None, header.client, header.prefix,
+            header.stream, header.parent, header.keep_alive, header.wait,
+        )  # fmt: skip
+        return JobRecord(header, params, peer, name, now, model.retries)
+
+    def _set_deadline(self, record: JobRecord) -> None:
+        if record.deadline is not None:
+            record.timers.append(self._loop.call_at(record.deadline, self._on_deadline, record))
+
+    def _on_deadline(self, record: JobRecord) -> None:
+        if not record.answered:
+            where = "while it ran" if record.instance else "while it waited in the queue"
+            self._fail(record, DeadlineExceeded(f"the job's timeout of {record.header.timeout:g} s passed {where}"))
+            self._withdraw(record)
+
+    def _on_chunk(self, record: JobRecord, packet: Packet) -> None:
+        if record.answered:
+            return
+        if not record.header.stream:
+            record.keep(packet.body)
+            return
+        record.sent = True
+        record.ahead_chunks += 1
+        record.ahead_bytes += len(packet.body)
+        if not self._send(record.peer, packet):
+            self.on_client_gone(record.peer, "its client has gone")
+        elif record.over_credit():
+            self._fail(record, SlowConsumer("the client reads its stream too slowly"))
+            self._withdraw(record)
+
+    def _on_last_packet(self, record: JobRecord, instance: Instance, packet: Packet) -> None:
+        now = self._loop.time()
+        if not record.answered:
+            if packet.kind is Kind.CANCELLED and not record.cancelling and record.time_left(now) is not None:
+                self._on_deadline(record)  # the worker's clock was first
+            else:
+                self._finish(record, packet)
+        self._release(record, instance, served=packet.kind is Kind.DONE)
+        self.jobs.remove(record)
+        self._carry_out(self._scheduler.finish(instance.id, record.id, now))
+        self._note_quiet()
+
+    def _release(self, record: JobRecord, instance: Instance, *, served: bool) -> None:
+        record.instance = ""
+        self._pool.job_ended(instance, record.id, served=served)
+
+    def _retry(self, record: JobRecord) -> None:
+        record.forget_answer()
+        self._carry_out(self._scheduler.requeue(record.id, self._loop.time()))
+
+    def _forget(self, record: JobRecord, instance: Instance) -> None:
+        self.jobs.remove(record)
+        self._carry_out(self._scheduler.finish(instance.id, record.id, self._loop.time()))
+        self._note_quiet()
+
+    def _cancel(self, record: JobRecord) -> None:
+        if record.instance:
+            # The worker answers with what there was; until then the client waits for its last event.
+            record.cancelling = True
+            self._order_cancel(record)
+        else:
+            self._finish(record, Packet(Kind.CANCELLED, record.id))
+            self._withdraw(record)
+
+    def _withdraw(self, record: JobRecord) -> None:
+        """Take an answered job out of the queue, or out of its instance."""
+        if record.instance:
+            self._order_cancel(record)
+            return
+        self._scheduler.cancel(record.model, record.id)
+        self.jobs.remove(record)
+        self._note_quiet()
+
+    def _order_cancel(self, record: JobRecord) -> None:
+        instance = self._pool.instances.get(record.instance)
+        if instance is None:
+            return
+        grace = self._models[record.model].cancel_grace
+        self._pool.send(instance, encode(CancelOrder(grace), record.id))
+
+        def escalate() -> None:
+            if instance.id == record.instance and record.id in instance.jobs:
+                self._pool.kill(instance, f"job {record.id} was not cancelled within {grace:g} s")
+
+        record.timers.append(self._loop.call_later(grace, escalate))
+
+    def _fail(self, record: JobRecord, error: InfsupError) -> None:
+        self._finish(record, failed_packet(record.id, error))
+
+    def _finish(self, record: JobRecord, last: Packet) -> None:
+        """Send the last event, once; before an error, what a non-streaming client has not seen of the answer."""
+        if record.answered:
+            return
+        record.answered = True
+        if last.kind is not Kind.DONE:
+            for body in record.kept:
+                self._send(record.peer, Packet(Kind.CHUNK, record.id, body))
+        record.forget_answer()
+        self._send(record.peer, last)
+
+    def _queue_full(self, model: str, waiting: int) -> QueueFull:
+        return QueueFull(
+            f"{waiting} jobs wait for model {model!r} already (max_queue)", retry_after=QUEUE_RETRY_SECONDS
+        )
+
+    def _note_quiet(self) -> None:
+        if self._stopping and not len(self.jobs):
+            self._quiet.set()

@@ -1,0 +1,131 @@
+"""The gateway processes: they serve HTTP on a socket that the supervisor opened and keeps, and are restarted."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .process import ChildProcess, LogRing
+from .restart import RestartPolicy
+
+log = logging.getLogger("infsup.gateway")
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message says why and what to do."""
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises `ListenError`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise ListenError(f"cannot listen on {host!r}: {error.strerror}") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        hint = "; is another server running? choose another with --port" if error.errno == errno.EADDRINUSE else ""
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
+    return listener
+
+
+class Gateway:
+    """One gateway process and its restarts."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        listener: socket.socket,
+        policy: RestartPolicy,
+        on_gone: Callable[[bytes], None],
+    ) -> None:
+        """`settings` go to the process as JSON on stdin; `on_gone` gets its ZeroMQ identity when it dies."""
+        self.identity = b"g-" + secrets.token_bytes(12)
+        self._name = name
+        self._settings = settings
+        self._listener = listener
+        self._policy = policy
+        self._on_gone = on_gone
+        self._child: ChildProcess | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()
+        self._stopping = False
+        self._ready = False
+
+    def on_ready(self) -> None:
+        """It answers HTTP: a later death is restarted at once."""
+        self._ready = True
+
+    @property
+    def pid(self) -> int:
+        """The process id, 0 while there is none."""
+        return self._child.pid if self._child else 0
+
+    def start(self) -> None:
+        """Start the process."""
+        self._retry = None
+        self._child = ChildProcess(self._name, self._on_exit, LogRing(lambda line: log.info("%s", line)))
+        settings = {
+            **self._settings,
+            "identity": self.identity.hex(),
+            "fd": self._listener.fileno(),
+            "parent": os.getpid(),
+        }
+        env = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+        data = json.dumps(settings).encode() + b"\n"
+        try:
+            self._child.start("infsup.gateway", env, stdin=data, pass_fds=(self._listener.fileno(),))
+        except OSError as error:
+            log.exception("the gateway could not be started")
+            self._schedule_restart(str(error))
+
+    async def stop(self, grace: float) -> None:
+        """SIGTERM, after `grace` seconds SIGKILL; returns when the process is reaped."""
+        self._stopping = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._child is None or not self._child.running:
+            return
+        self._child.signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._ended.wait()
+                return
+        self._child.kill()
+        await self._ended.wait()
+
+    def close(self) -> None:
+        """Kill and reap synchronously. For every way out."""
+        self._stopping = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._child is not None:
+            self._child.close()
+
+    def _on_exit(self, child: ChildProcess) -> None:
+        self._ended.set()
+        self._on_gone(self.identity)
+        if not self._stopping:
+            self._ended.clear()
+            log.error("%s ended (%s), restarting; last lines: %s", self._name, child.returncode, child.ring.tail(5))
+            self._schedule_restart(f"exit {child.returncode}")
+
+    def _schedule_restart(self, reason: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.identity = b"g-" + secrets.token_bytes(12)
+        self._policy.on_death(loop.time(), 0.0, reason, served=self._ready, counts=True)
+        self._ready = False
+        self._retry = loop.call_at(self._policy.not_before, self.start)

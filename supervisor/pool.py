@@ -1,0 +1,430 @@
+"""The instances: spawns workers, talks to them, watches them, ends them, and gives back what they held.
+
+The pool owns every instance's state. Jobs are the dispatcher's business: the pool reports through `PoolEvents`.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from infsup.protocol.errors import (
+    EngineMissing,
+    InfsupError,
+    ModelUnavailable,
+    WorkerCrashed,
+    WorkerStalled,
+    from_wire,
+)
+from infsup.protocol.messages import Beat, Hello, Loaded, decode, encode
+from infsup.protocol.wire import Kind, Packet, WireError, unpack_map
+
+from .config import ModelConfig
+from .cores import CoreLeases, threads_for
+from .deaths import Death, Deaths, describe_exit, find_stacks
+from .health import HealthLimits, find_stall
+from .instance import Instance
+from .lifecycle import State, Transition
+from .process import ChildProcess, LogRing
+from .restart import Outage, RestartPolicy
+from .scheduler import Decision, Scheduler
+from .worker_env import load_order, oversubscribed, worker_environment
+
+log = logging.getLogger("infsup.pool")
+
+NICENESS, OOM_SCORE = 5, 500
+STACK_DUMP_SECONDS = 0.5
+"""Between SIGUSR1 (the worker writes its stacks) and SIGKILL."""
+LAST_WORDS_SECONDS = 0.05
+"""After a death: messages that the worker sent may still be on their way through ZeroMQ's thread."""
+UNKILLABLE_SECONDS = 10.0
+"""A process in uninterruptible sleep ignores SIGKILL; after this its place in the scheduler is given up."""
+
+
+class PoolEvents(Protocol):
+    """What the pool tells its surroundings."""
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        """Carry out what the scheduler decided."""
+        ...
+
+    def on_job_packet(self, instance: Instance, packet: Packet) -> None:
+        """A worker said something about a job."""
+        ...
+
+    def on_instance_lost(self, instance: Instance, error: InfsupError) -> None:
+        """An instance is dead; its jobs are to be retried or failed with `error`."""
+        ...
+
+    def on_outage(self, model: str, error: InfsupError) -> None:
+        """A model has become unavailable; what waits for it fails with `error`."""
+        ...
+
+    def on_transition(self, step: Transition) -> None:
+        """An instance changed its state."""
+        ...
+
+
+class Pool:
+    """All instances of all models."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelConfig],
+        scheduler: Scheduler,
+        events: PoolEvents,
+        *,
+        endpoint: str,
+        cores: CoreLeases,
+        core_count: int,
+        send: Callable[[bytes, Packet], bool],
+        drain_sockets: Callable[[], None],
+    ) -> None:
+        """`send` delivers a packet to the worker with a token; `drain_sockets` handles what has arrived."""
+        self.instances: dict[str, Instance] = {}
+        self.deaths = Deaths()
+        self.run_id = secrets.token_hex(8)
+        self._models = models
+        self._scheduler = scheduler
+        self._events = events
+        self._endpoint = endpoint
+        self._cores = cores
+        self._core_count = core_count
+        self._send = send
+        self._drain_sockets = drain_sockets
+        self._loop = asyncio.get_running_loop()
+        self._by_token: dict[bytes, Instance] = {}
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._idle = asyncio.Event()
+        self._stopping = False
+        self.policies = {
+            name: RestartPolicy(model.max_restarts, model.restart_window, random.random)
+            for name, model in models.items()
+        }
+
+    # Starting
+
+    def spawn(self, model_name: str, instance_id: str) -> None:
+        """Start a worker process; what goes wrong counts as its death."""
+        model = self._models[model_name]
+        threads = threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+        cores = self._cores.take(instance_id, threads)
+        now = self._loop.time()
+        ring = LogRing(lambda line: log.debug("%s: %s", instance_id, line))
+        instance = Instance(
+            id=instance_id,
+            model=model_name,
+            engine=model.engine,
+            token=secrets.token_bytes(16),
+            process=ChildProcess(instance_id, lambda _child: self._on_exit(instance), ring),
+            cores=cores,
+            gpu=False,
+            started_at=now,
+            on_transition=self._events.on_transition,
+            wall=time.time,
+            beat_at=now,
+            progress_at=now,
+            last_used_wall=time.time(),
+        )
+        self.instances[instance_id] = self._by_token[instance.token] = instance
+        env = worker_environment(
+            os.environ,
+            model,
+            endpoint=self._endpoint,
+            token=instance.token,
+            parent=os.getpid(),
+            run_id=self.run_id,
+            threads=threads,
+            shared_cores=self._shares_cores(),
+        )
+        try:
+            instance.process.start("infsup.workers", env, python=str(model.python or ""))
+        except OSError as error:
+            instance.cause = f"the worker could not be started: {error}"
+            self._later(0, lambda: self._bury(instance))
+            return
+        instance.process.be_nice(NICENESS, OOM_SCORE)
+        instance.process.pin(cores)
+        log.info("%s: spawned, pid %d, cores %s", instance_id, instance.process.pid, ",".join(map(str, cores)))
+
+    def _shares_cores(self) -> bool:
+        wanted = [
+            threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+            for model in self._models.values()
+            for _ in range(model.max_instances)
+        ]
+        return oversubscribed(wanted, self._core_count)
+
+    # Messages
+
+    def on_packet(self, token: bytes, packet: Packet) -> bool:
+        """Handle a worker's packet; false when nobody with this token is known. Raises `WireError` if malformed."""
+        instance = self._by_token.get(token)
+        if instance is None or instance.ended:
+            return False
+        now = self._loop.time()
+        match packet.kind:
+            case Kind.BEAT:
+                instance.note_beat(decode(Beat, packet), now)
+                self._send(token, Packet(Kind.BEAT_ACK))
+            case Kind.HELLO:
+                self._on_hello(instance, decode(Hello, packet))
+            case Kind.LOADED:
+                self._on_loaded(instance, decode(Loaded, packet))
+            case Kind.LOAD_FAILED:
+                self._on_load_failed(instance, from_wire(unpack_map(packet.body)))
+            case Kind.CHUNK | Kind.DONE | Kind.FAILED | Kind.CANCELLED | Kind.BOUNCED:
+                instance.note_progress(now)
+                self._events.on_job_packet(instance, packet)
+            case _:
+                raise WireError(f"{packet.kind.name} is not a worker's message")
+        return True
+
+    def send(self, instance: Instance, packet: Packet) -> bool:
+        """Send a packet to a worker; false when it is gone."""
+        return self._send(instance.token, packet)
+
+    def _on_hello(self, instance: Instance, hello: Hello) -> None:
+        if instance.state is not State.STARTING:
+            raise WireError(f"{instance.id}: a second hello")
+        if hello.pid != instance.process.pid:
+            raise WireError(f"{instance.id}: hello from pid {hello.pid}, expected {instance.process.pid}")
+        instance.move(State.LOADING)
+        instance.beat_at = instance.progress_at = self._loop.time()
+        instance.phase = "load"
+        model = self._models[instance.model]
+        threads = threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+        order = load_order(instance.model, model, instance.id, threads=threads, gpu=instance.gpu)
+        self.send(instance, encode(order))
+
+    def _on_loaded(self, instance: Instance, loaded: Loaded) -> None:
+        if instance.state is not State.LOADING:
+            raise WireError(f"{instance.id}: loaded while {instance.state.value}")
+        instance.loaded = loaded
+        instance.phase = "idle"
+        instance.move(State.IDLE, f"loaded in {loaded.load_seconds:.2f} s")
+        self.policies[instance.model].on_loaded()
+        self._events.carry_out(self._scheduler.instance_ready(instance.id, max(1, loaded.capacity), self._loop.time()))
+
+    def _on_load_failed(self, instance: Instance, error: InfsupError) -> None:
+        instance.cause = f"load failed: {error.message}"
+        log.error("%s: %s", instance.id, instance.cause)
+        if isinstance(error, EngineMissing) or error.status == 400:
+            # Trying again cannot help: the package, the file or the options have to change first.
+            self.policies[instance.model].give_up(error, time.time())
+            self._events.on_outage(instance.model, error)
+
+    # Jobs of an instance
+
+    def job_started(self, instance: Instance, job: str) -> None:
+        """Note that the instance has a job."""
+        now = self._loop.time()
+        instance.jobs.add(job)
+        instance.progress_at = now
+        instance.last_used_wall = time.time()
+        if instance.state is State.IDLE:
+            instance.move(State.BUSY)
+
+    def job_ended(self, instance: Instance, job: str, *, served: bool) -> None:
+        """Note that a job has left the instance."""
+        instance.jobs.discard(job)
+        instance.last_used_wall = time.time()
+        if served:
+            instance.served += 1
+            self.policies[instance.model].on_served()
+        if instance.state is State.BUSY and not instance.jobs:
+            instance.move(State.IDLE)
+
+    # Ending
+
+    def drain(self, instance: Instance, reason: str, grace: float) -> None:
+        """Let the instance finish its jobs and leave; after `grace` seconds it is killed."""
+        if instance.ended or instance.state is State.DRAINING:
+            return
+        instance.move(State.DRAINING, reason)
+        self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
+        if not self.send(instance, Packet(Kind.DRAIN)):
+            instance.process.signal(signal.SIGTERM)  # it has not said hello yet
+        self._later(grace, lambda: self.kill(instance, f"did not leave within {grace:g} s ({reason})"))
+
+    def kill(self, instance: Instance, cause: str) -> None:
+        """End an instance by force, at once."""
+        if instance.ended:
+            return
+        instance.cause = instance.cause or cause
+        log.warning("%s: killed: %s", instance.id, cause)
+        instance.process.kill()
+        self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
+        self._later(UNKILLABLE_SECONDS, lambda: self._give_up(instance))
+
+    def reset(self, model: str) -> None:
+        """Close a model's circuit and start what it needs."""
+        self.policies[model].reset()
+        self._scheduler.hold(model, 0.0)
+        self._maintain(model)
+
+    def now(self) -> float:
+        """Return the time on the loop's clock, which the scheduler uses."""
+        return self._loop.time()
+
+    def watch(self, lag: float) -> None:
+        """Look for workers that hang. `lag` is how long the supervisor itself did not listen, in seconds."""
+        self._drain_sockets()
+        now = self._loop.time()
+        for instance in list(self.instances.values()):
+            if lag:
+                instance.forgive(lag)
+            stall = None if instance.ended or instance.dumping else find_stall(instance, self._limits(instance), now)
+            if stall is not None:
+                self._end_stalled(instance, stall)
+
+    async def stop(self, grace: float) -> None:
+        """End all instances: drain, after `grace` seconds kill; returns when every process is reaped."""
+        self._stopping = True
+        for instance in list(self.instances.values()):
+            self.drain(instance, "shutdown", grace)
+        while self.instances:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """Kill and reap whatever is left, synchronously. For every way out."""
+        self._stopping = True
+        for timer in self._timers:
+            timer.cancel()
+        for instance in self.instances.values():
+            instance.process.close()
+        self.instances.clear()
+        self._by_token.clear()
+
+    def _limits(self, instance: Instance) -> HealthLimits:
+        model = self._models[instance.model]
+        return HealthLimits(
+            start=model.start_timeout,
+            load=model.load_timeout,
+            prefill=model.prefill_timeout,
+            decode=model.stall_timeout,
+            opaque=model.opaque_timeout,
+            beat=model.beat_timeout,
+        )
+
+    def _end_stalled(self, instance: Instance, stall: str) -> None:
+        instance.dumping = True
+        instance.cause = f"stalled: {stall}"
+        log.error("%s: %s", instance.id, instance.cause)
+        self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
+        instance.process.signal(signal.SIGUSR1)
+        self._later(STACK_DUMP_SECONDS, lambda: self.kill(instance, stall))
+
+    def _on_exit(self, instance: Instance) -> None:
+        self._drain_sockets()
+        if instance.jobs:
+            self._later(LAST_WORDS_SECONDS, lambda: self._bury(instance))
+        else:
+            self._bury(instance)
+
+    def _bury(self, instance: Instance) -> None:
+        if instance.ended:
+            return
+        self._drain_sockets()
+        now = self._loop.time()
+        asked = instance.state is State.DRAINING and not instance.jobs and not instance.cause
+        before, jobs = instance.state, tuple(sorted(instance.jobs))
+        if asked:
+            instance.move(State.STOPPED)
+            self._forget(instance)
+        else:
+            how, _, _ = describe_exit(instance.process.returncode)
+            cause = instance.cause or how
+            instance.move(State.KILLED if instance.cause and instance.loaded else State.CRASHED, cause)
+            self.deaths.add(self._post_mortem(instance, cause, jobs))
+            self._note_death(instance, before, cause, bool(jobs))  # first: it may forbid a new start
+            self._forget(instance)
+            self._events.on_instance_lost(instance, _error_of(instance, cause))
+            self._announce_outage(instance.model)
+        self._events.carry_out(self._scheduler.instance_reaped(instance.model, instance.id, now))
+
+    def _forget(self, instance: Instance) -> None:
+        self._cores.give_back(instance.id)
+        self.instances.pop(instance.id, None)
+        self._by_token.pop(instance.token, None)
+        self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
+        if not self.instances:
+            self._idle.set()
+
+    def _note_death(self, instance: Instance, before: State, cause: str, had_jobs: bool) -> None:
+        if self._stopping:
+            return
+        policy = self.policies[instance.model]
+        counts = before in {State.STARTING, State.LOADING} or not had_jobs
+        if before is not State.DRAINING:
+            policy.on_death(self._loop.time(), time.time(), cause, served=instance.served > 0, counts=counts)
+        self._scheduler.hold(instance.model, policy.not_before)
+        wait = policy.not_before - self._loop.time()
+        if wait < float("inf"):
+            self._later(max(0.0, wait), lambda: self._maintain(instance.model))
+
+    def _announce_outage(self, model: str) -> None:
+        outage = self.policies[model].outage
+        if outage is not None and not self._scheduler.has_ready_instance(model):
+            self._events.on_outage(model, outage_error(model, outage, self._loop.time()))
+
+    def _maintain(self, model: str) -> None:
+        if not self._stopping:
+            self._events.carry_out(self._scheduler.maintain(model, self._loop.time()))
+
+    def _give_up(self, instance: Instance) -> None:
+        if instance.ended:
+            return
+        log.error(
+            "%s: pid %d survives SIGKILL (uninterruptible sleep?); given up",
+            instance.id,
+            instance.process.pid,
+        )
+        self._bury(instance)
+
+    def _post_mortem(self, instance: Instance, cause: str, jobs: tuple[str, ...]) -> Death:
+        _, code, signal_name = describe_exit(instance.process.returncode)
+        lines = instance.process.ring.tail()
+        return Death(
+            instance=instance.id,
+            model=instance.model,
+            pid=instance.process.pid,
+            cause=cause,
+            exit_code=code,
+            signal=signal_name,
+            at=time.time(),
+            phase=instance.phase,
+            jobs=jobs,
+            log_tail=tuple(lines[-50:]),
+            stacks=find_stacks(lines),
+            memory=tuple(instance.memory),
+        )
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers.discard(handle)
+            action()
+
+        handle = self._loop.call_later(seconds, run)
+        self._timers.add(handle)
+
+
+def outage_error(model: str, outage: Outage, now: float) -> InfsupError:
+    """Return the error for a model whose circuit is open: why, and since when."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(outage.since))
+    message = f"model {model!r} is unavailable since {since}: {outage.reason}"
+    if outage.error is not None:
+        return type(outage.error)(f"{message}; after the cause is removed: infsup reset {model}")
+    return ModelUnavailable(message, retry_after=max(1.0, outage.retry_at - now))
+
+
+def _error_of(instance: Instance, cause: str) -> InfsupError:
+    if cause.startswith("stalled"):
+        return WorkerStalled(f"the worker of {instance.model!r} was ended: {cause}")
+    return WorkerCrashed(f"the worker of {instance.model!r} died: {cause}")

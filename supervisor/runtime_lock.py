@@ -1,0 +1,84 @@
+"""Claims the runtime directory: one server per directory, and nothing stale left in it."""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infsup.protocol.runtime import RuntimeDirectoryError
+
+LOCK_NAME, PID_NAME = "lock", "pid"
+
+
+class RuntimeLock:
+    """Holds the directory for the life of the server. Use as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is touched before `acquire`."""
+        self.directory = directory
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        """Acquire."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release."""
+        self.release()
+
+    def acquire(self) -> None:
+        """Make the directory (mode 0700), lock it and sweep what a killed server left.
+
+        Raises `RuntimeDirectoryError` when another server holds it, it belongs to someone else or cannot be made.
+        """
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            facts = self.directory.lstat()
+            if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+                raise RuntimeDirectoryError(
+                    f"{self.directory} is not a directory of this user; choose another with --runtime-dir"
+                )
+            self.directory.chmod(0o700)
+            self._fd = os.open(self.directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RuntimeDirectoryError(
+                f"cannot use the runtime directory {self.directory}: {error.strerror}; "
+                "choose another with --runtime-dir"
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = self._holder()
+            self._close()
+            raise RuntimeDirectoryError(
+                f"a server for this configuration is running already (pid {holder}, {self.directory}); "
+                "stop it with `infsup stop`, or start a second one with another --runtime-dir"
+            ) from error
+        self._sweep()
+        (self.directory / PID_NAME).write_text(f"{os.getpid()}\n", encoding="ascii")
+
+    def release(self) -> None:
+        """Remove what the server made and unlock. Harmless when not held."""
+        if self._fd < 0:
+            return
+        self._sweep()
+        self._close()
+
+    def _holder(self) -> str:
+        try:
+            return (self.directory / PID_NAME).read_text(encoding="ascii").strip() or "unknown"
+        except (OSError, UnicodeDecodeError):
+            return "unknown"
+
+    def _sweep(self) -> None:
+        for name in ("jobs", "workers", PID_NAME):
+            (self.directory / name).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        self._fd = -1

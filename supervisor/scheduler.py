@@ -1,0 +1,407 @@
+"""Which job runs where: the scheduling decisions. Pure: events and the clock come in, decisions go out, no I/O.
+
+For a job of model M, the first that applies:
+
+1. an idle slot of M whose context holds the longest prefix of this job (affinity);
+2. an idle slot of M with an empty context;
+3. a new instance of M, if `max_instances` and the circuit allow; another idle slot of M takes the job meanwhile, since
+   reading a prompt afresh is cheaper than a load, and the new instance is a spare;
+4. the least recently used idle slot of M;
+6. wait in M's queue.
+
+(Rule 5, ending idle instances of other models for room, belongs to resources that are shared between models.)
+
+The cost of an event depends on the instances and clients of one model, never on the number of models. The one who
+calls must carry out every decision, in order; a decision is already entered in the state when it is returned.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .queue import JobQueue, Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """What the scheduler has to know of a model. `ttl` in seconds: 0 = end after each job, −1 = never."""
+
+    name: str
+    min_instances: int = 0
+    max_instances: int = 1
+    parallel: int = 1
+    max_queue: int = 512
+    ttl: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Give the job to the instance."""
+
+    job: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start an instance of the model under this id."""
+
+    model: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """End an idle instance: it is out of the scheduler already, so no job can race with it."""
+
+    instance: str
+    reason: str
+
+
+Decision = Assign | Spawn | Drain
+
+
+class QueueIsFull(Exception):
+    """`max_queue` jobs wait already."""
+
+    def __init__(self, waiting: int) -> None:
+        """Keep how many wait."""
+        super().__init__(f"{waiting} jobs are waiting")
+        self.waiting = waiting
+
+
+@dataclass(slots=True)
+class Slot:
+    """One place in an instance. `job` is None when idle; `context` is the prefix chain of what it read last."""
+
+    job: str | None = None
+    context: tuple[bytes, ...] = ()
+    used_at: float = 0.0
+
+
+@dataclass(slots=True)
+class InstanceSlots:
+    """An instance as the scheduler sees it: `ready` once loaded. `ttl` is the model's, or what the last job asked."""
+
+    id: str
+    model: str
+    capacity: int
+    ttl: float
+    ready: bool = False
+    slots: list[Slot] = field(default_factory=list[Slot])
+    idle_since: float = 0.0
+
+    @property
+    def running(self) -> int:
+        """How many jobs it has."""
+        return sum(slot.job is not None for slot in self.slots)
+
+
+class _Model:
+    """The scheduler's state of one model."""
+
+    def __init__(self, limits: ModelLimits) -> None:
+        self.limits = limits
+        self.queue = JobQueue()
+        self.instances: dict[str, InstanceSlots] = {}
+        self.leaving: set[str] = set()
+        self.not_before = 0.0
+
+    @property
+    def reserved(self) -> int:
+        """Places in instances that are not ready yet: waiting jobs that count against them are not queued."""
+        return sum(instance.capacity for instance in self.instances.values() if not instance.ready)
+
+
+class Scheduler:
+    """The one owner of queues and slots."""
+
+    def __init__(self, concurrency: int = 0, new_instance_id: Callable[[str], str] | None = None) -> None:
+        """`concurrency` caps the jobs running at once over all models; 0 = no cap."""
+        self.concurrency = concurrency
+        self.running = 0
+        self._models: dict[str, _Model] = {}
+        self._instances: dict[str, InstanceSlots] = {}
+        self._jobs: dict[str, Waiting] = {}
+        self._keep_alive: dict[str, float] = {}
+        self._held_back: OrderedDict[str, None] = OrderedDict()
+        self._closed = False
+        self._order = 0
+        self._spawned = 0
+        self._new_id = new_instance_id or self._numbered
+
+    # Models
+
+    def set_model(self, limits: ModelLimits) -> None:
+        """Add a model, or change its limits."""
+        if limits.name in self._models:
+            self._models[limits.name].limits = limits
+        else:
+            self._models[limits.name] = _Model(limits)
+
+    def hold(self, model: str, until: float) -> None:
+        """Start no instance of this model before `until` (backoff, open circuit)."""
+        self._models[model].not_before = until
+
+    def stop_spawning(self) -> None:
+        """Start no instance any more: the server stops."""
+        self._closed = True
+
+    def maintain(self, model: str, now: float) -> list[Decision]:
+        """Start what `min_instances` and the queue need, after a hold has passed or a model was added."""
+        return list(self._spawn_needed(self._models[model], now))
+
+    def load(self, model: str, now: float) -> list[Decision]:
+        """Start an instance unless there is one."""
+        state = self._models[model]
+        return [] if state.instances or not self._may_spawn(state, now) else [self._spawn(state)]
+
+    # Jobs
+
+    def submit(
+        self,
+        model: str,
+        job: str,
+        now: float,
+        *,
+        client: str = "",
+        priority: int = 0,
+        prefix: tuple[bytes, ...] = (),
+        keep_alive: float | None = None,
+    ) -> list[Decision]:
+        """Take a new job. Raises `QueueIsFull` (the job is then not taken)."""
+        state = self._models[model]
+        self._order += 1
+        waiting = Waiting(job, model, client, priority, now, self._order, prefix)
+        if keep_alive is not None:
+            self._keep_alive[job] = keep_alive
+        state.queue.push(waiting)
+        decisions = self._dispatch(state, now)
+        unplaced = len(state.queue) - state.reserved
+        if job in state.queue and unplaced > state.limits.max_queue:
+            state.queue.remove(job)
+            self._keep_alive.pop(job, None)
+            raise QueueIsFull(unplaced - 1)
+        return decisions
+
+    def requeue(self, job: str, now: float) -> list[Decision]:
+        """Put a job back whose instance is gone (call `instance_gone` first); it keeps its place by arrival."""
+        waiting = self._jobs.pop(job)
+        state = self._models[waiting.model]
+        state.queue.push(waiting)
+        return self._dispatch(state, now)
+
+    def finish(self, instance: str, job: str, now: float) -> list[Decision]:
+        """A job has left its slot, however it ended; the slot is idle."""
+        slots = self._instances.get(instance)
+        self._jobs.pop(job, None)
+        keep_alive = self._keep_alive.pop(job, None)
+        if slots is None:
+            return []
+        state = self._models[slots.model]
+        for slot in slots.slots:
+            if slot.job == job:
+                slot.job, slot.used_at = None, now
+                self.running -= 1
+        if keep_alive is not None:
+            slots.ttl = keep_alive
+        if slots.running == 0:
+            slots.idle_since = now
+        decisions = self._next(state, now)
+        if self._expires_at(slots) <= now:
+            decisions += self._expire(slots)
+        return decisions
+
+    def cancel(self, model: str, job: str) -> bool:
+        """Take a waiting job out of its queue; false when it does not wait (any more)."""
+        if self._models[model].queue.remove(job) is None:
+            return False
+        self._keep_alive.pop(job, None)
+        return True
+
+    def drain_queue(self, model: str) -> list[str]:
+        """Take all waiting jobs of a model out; the caller fails them."""
+        return [waiting.job for waiting in self._models[model].queue.drain()]
+
+    # Instances
+
+    def instance_ready(self, instance: str, capacity: int, now: float) -> list[Decision]:
+        """An instance has loaded and has `capacity` slots."""
+        slots = self._instances.get(instance)
+        if slots is None:
+            return []
+        slots.ready, slots.capacity, slots.idle_since = True, capacity, now
+        slots.slots = [Slot(used_at=now) for _ in range(capacity)]
+        return self._dispatch(self._models[slots.model], now)
+
+    def instance_gone(self, instance: str, now: float) -> list[Decision]:
+        """An instance can take no jobs any more (it drains, dies or is dead); its jobs are the caller's to requeue.
+
+        Its process still counts against `max_instances` until `instance_reaped`.
+        """
+        slots = self._instances.pop(instance, None)
+        if slots is None:
+            return []
+        state = self._models[slots.model]
+        del state.instances[instance]
+        state.leaving.add(instance)
+        self.running -= slots.running
+        return self._next(state, now)
+
+    def instance_reaped(self, model: str, instance: str, now: float) -> list[Decision]:
+        """The process of an instance that was gone has ended (or is given up): its place may be filled."""
+        state = self._models[model]
+        state.leaving.discard(instance)
+        return self._dispatch(state, now)
+
+    def due(self, now: float) -> list[Decision]:
+        """Return the instances whose TTL has passed, taken out; call it when `next_due` has come."""
+        decisions: list[Decision] = []
+        for slots in list(self._instances.values()):
+            if self._expires_at(slots) <= now:
+                decisions += self._expire(slots)
+        return decisions
+
+    def next_due(self) -> float | None:
+        """Return when `due` will next have something, None for never."""
+        return min(
+            (at for slots in self._instances.values() if (at := self._expires_at(slots)) < _NEVER),
+            default=None,
+        )
+
+    # Views
+
+    def waiting(self, model: str) -> int:
+        """Return how many jobs of a model wait."""
+        return len(self._models[model].queue)
+
+    def waiting_in_all(self) -> int:
+        """Return how many jobs wait; O(models), for status only."""
+        return sum(len(state.queue) for state in self._models.values())
+
+    def position(self, model: str, job: str) -> int:
+        """Return how many jobs of the model arrived earlier and still wait."""
+        return next((place for place, waiting in enumerate(self._models[model].queue.jobs()) if waiting.job == job), 0)
+
+    def has_ready_instance(self, model: str) -> bool:
+        """Say whether a loaded instance of the model takes jobs."""
+        return any(slots.ready for slots in self._models[model].instances.values())
+
+    def instances(self, model: str) -> list[InstanceSlots]:
+        """Return a model's instances, for views; do not change them."""
+        return list(self._models[model].instances.values())
+
+    # Rules
+
+    @property
+    def _full(self) -> bool:
+        return 0 < self.concurrency <= self.running
+
+    def _next(self, state: _Model, now: float) -> list[Decision]:
+        """Fill a place that came free: by the model itself, or under `concurrency` by whichever model is next."""
+        if not self.concurrency:
+            return self._dispatch(state, now)
+        if len(state.queue):
+            self._held_back[state.limits.name] = None
+        decisions: list[Decision] = []
+        for _ in range(len(self._held_back)):
+            if self._full:
+                break
+            name, _ = self._held_back.popitem(last=False)
+            decisions += self._dispatch(self._models[name], now)
+        return decisions + list(self._spawn_needed(state, now))
+
+    def _dispatch(self, state: _Model, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        while (head := state.queue.peek(now)) is not None:
+            if self._full:
+                self._held_back[state.limits.name] = None
+                break
+            choice = self._choose_slot(state, head)
+            if choice is None:
+                break
+            slots, slot, fresh = choice
+            state.queue.pop(now)
+            slot.job, slot.context, slot.used_at = head.job, head.prefix, now
+            self._jobs[head.job] = head
+            self.running += 1
+            decisions.append(Assign(head.job, slots.id))
+            if not fresh and self._may_spawn(state, now) and not state.reserved:
+                decisions.append(self._spawn(state))  # rule 3, the spare
+        decisions += self._spawn_needed(state, now)
+        return decisions
+
+    def _choose_slot(self, state: _Model, head: Waiting) -> tuple[InstanceSlots, Slot, bool] | None:
+        """Return the slot for a job and whether nothing is lost by taking it (rules 1 and 2, or no context at all)."""
+        best: tuple[tuple[int, float], InstanceSlots, Slot] | None = None
+        for slots, slot in self._idle_slots(state):
+            shared = _common_prefix(slot.context, head.prefix)
+            # A longer context that shares the same prefix would be cut; among equals the least recently used goes.
+            empty = 0 if slot.context else 1
+            rank = (2 * shared + (empty if not shared else 0), -slot.used_at)
+            if best is None or rank > best[0]:
+                best = (rank, slots, slot)
+        if best is None:
+            return None
+        (worth, _), slots, slot = best
+        return slots, slot, worth > 0 or not head.prefix
+
+    def _idle_slots(self, state: _Model) -> list[tuple[InstanceSlots, Slot]]:
+        return [
+            (slots, slot)
+            for slots in state.instances.values()
+            if slots.ready
+            for slot in slots.slots
+            if slot.job is None
+        ]
+
+    def _spawn_needed(self, state: _Model, now: float) -> Iterator[Decision]:
+        limits = state.limits
+        while self._may_spawn(state, now):
+            too_few = len(state.instances) < limits.min_instances
+            # A job that waits for `concurrency` needs no instance yet.
+            needed = not self._full and len(state.queue) > state.reserved and not self._idle_slots(state)
+            if not too_few and not needed:
+                return
+            yield self._spawn(state)
+
+    def _may_spawn(self, state: _Model, now: float) -> bool:
+        if self._closed or now < state.not_before:
+            return False
+        return len(state.instances) + len(state.leaving) < state.limits.max_instances
+
+    def _spawn(self, state: _Model) -> Spawn:
+        limits = state.limits
+        slots = InstanceSlots(self._new_id(limits.name), limits.name, max(1, limits.parallel), limits.ttl)
+        self._spawned += 1
+        state.instances[slots.id] = self._instances[slots.id] = slots
+        return Spawn(limits.name, slots.id)
+
+    def _expires_at(self, slots: InstanceSlots) -> float:
+        state = self._models[slots.model]
+        if not slots.ready or slots.running or slots.ttl < 0 or len(state.queue):
+            return _NEVER
+        if len(state.instances) <= state.limits.min_instances:
+            return _NEVER
+        return slots.idle_since + slots.ttl
+
+    def _expire(self, slots: InstanceSlots) -> list[Decision]:
+        state = self._models[slots.model]
+        del state.instances[slots.id], self._instances[slots.id]
+        state.leaving.add(slots.id)
+        return [Drain(slots.id, "ttl")]
+
+    def _numbered(self, model: str) -> str:
+        return f"{model}-{self._spawned + 1}"
+
+
+_NEVER = float("inf")
+
+
+def _common_prefix(left: tuple[bytes, ...], right: tuple[bytes, ...]) -> int:
+    count = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

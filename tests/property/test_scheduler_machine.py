@@ -1,0 +1,186 @@
+"""The scheduler as a state machine: whatever happens, no job is lost or run twice, and no limit is exceeded."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, QueueIsFull, Scheduler, Spawn
+
+MODELS = {
+    "one": ModelLimits("one", ttl=5.0, max_queue=4),
+    "two": ModelLimits("two", min_instances=1, max_instances=3, ttl=0.0, max_queue=4),
+    "par": ModelLimits("par", max_instances=2, parallel=2, ttl=-1.0, max_queue=4),
+}
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Drives a scheduler and keeps its own book of what is where."""
+
+    @initialize(concurrency=st.sampled_from([0, 1, 3]))
+    def start(self, concurrency: int) -> None:
+        self.scheduler = Scheduler(concurrency)
+        self.now = 0.0
+        self.count = 0
+        self.waiting: dict[str, str] = {}
+        self.running: dict[str, str] = {}
+        self.loading: dict[str, str] = {}
+        self.ready: dict[str, str] = {}
+        self.leaving: dict[str, str] = {}
+        for limits in MODELS.values():
+            self.scheduler.set_model(limits)
+            self.carry_out(self.scheduler.maintain(limits.name, self.now))
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Assign(job, instance):
+                    assert job in self.waiting, "assigned a job that does not wait"
+                    assert instance in self.ready, "assigned to an instance that is not ready"
+                    assert self.waiting.pop(job) == self.ready[instance]
+                    self.running[job] = instance
+                case Spawn(model, instance):
+                    assert instance not in {**self.loading, **self.ready, **self.leaving}
+                    self.loading[instance] = model
+                case Drain(instance):
+                    assert instance not in self.running.values(), "drained a busy instance"
+                    self.leaving[instance] = self.ready.pop(instance)
+
+    @rule(
+        model=st.sampled_from(sorted(MODELS)),
+        client=st.sampled_from("xyz"),
+        priority=st.integers(-2, 2),
+        prefix=st.sampled_from([(), (b"a",), (b"a", b"b"), (b"c",)]),
+        keep_alive=st.sampled_from([None, None, 0.0, 3.0]),
+    )
+    def submit(
+        self, model: str, client: str, priority: int, prefix: tuple[bytes, ...], keep_alive: float | None
+    ) -> None:
+        self.count += 1
+        job = f"j{self.count}"
+        self.waiting[job] = model
+        try:
+            self.carry_out(
+                self.scheduler.submit(
+                    model, job, self.now, client=client, priority=priority, prefix=prefix, keep_alive=keep_alive
+                )
+            )
+        except QueueIsFull:
+            del self.waiting[job]
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(sorted(self.running)))
+        self.carry_out(self.scheduler.finish(self.running.pop(job), job, self.now))
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(sorted(self.waiting)))
+        assert self.scheduler.cancel(self.waiting.pop(job), job)
+
+    @precondition(lambda self: self.loading)
+    @rule(data=st.data())
+    def load(self, data: st.DataObject) -> None:
+        instance = data.draw(st.sampled_from(sorted(self.loading)))
+        model = self.loading.pop(instance)
+        self.ready[instance] = model
+        self.carry_out(self.scheduler.instance_ready(instance, MODELS[model].parallel, self.now))
+
+    @precondition(lambda self: self.loading or self.ready)
+    @rule(data=st.data(), retry=st.booleans())
+    def crash(self, data: st.DataObject, retry: bool) -> None:
+        instance = data.draw(st.sampled_from(sorted({**self.loading, **self.ready})))
+        model = self.loading.pop(instance, "") or self.ready.pop(instance)
+        lost = [job for job, where in self.running.items() if where == instance]
+        self.carry_out(self.scheduler.instance_gone(instance, self.now))
+        for job in lost:
+            del self.running[job]
+            if retry:
+                self.waiting[job] = model
+                self.carry_out(self.scheduler.requeue(job, self.now))
+            else:
+                self.carry_out(self.scheduler.finish(instance, job, self.now))
+        self.leaving[instance] = model
+
+    @precondition(lambda self: self.leaving)
+    @rule(data=st.data())
+    def reap(self, data: st.DataObject) -> None:
+        instance = data.draw(st.sampled_from(sorted(self.leaving)))
+        self.carry_out(self.scheduler.instance_reaped(self.leaving.pop(instance), instance, self.now))
+
+    @rule(seconds=st.floats(0.0, 20.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.scheduler.due(self.now))
+        due = self.scheduler.next_due()
+        assert due is None or due > self.now
+
+    @rule(model=st.sampled_from(sorted(MODELS)), seconds=st.floats(0.0, 5.0))
+    def hold(self, model: str, seconds: float) -> None:
+        self.scheduler.hold(model, self.now + seconds)
+        self.now += seconds
+        self.carry_out(self.scheduler.maintain(model, self.now))
+
+    @invariant()
+    def limits_hold(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        everywhere = [*self.loading.values(), *self.ready.values(), *self.leaving.values()]
+        for name, limits in MODELS.items():
+            assert everywhere.count(name) <= limits.max_instances
+        for instance, model in self.ready.items():
+            assert list(self.running.values()).count(instance) <= MODELS[model].parallel
+        assert self.scheduler.running == len(self.running)
+        if self.scheduler.concurrency:
+            assert len(self.running) <= self.scheduler.concurrency
+
+    @invariant()
+    def books_agree(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        for name in MODELS:
+            assert self.scheduler.waiting(name) == list(self.waiting.values()).count(name)
+
+    @invariant()
+    def work_is_never_left_lying(self) -> None:
+        """A waiting job has a reason: the cap, every slot of its model busy, or an instance on its way."""
+        if not hasattr(self, "scheduler") or (
+            self.scheduler.concurrency and len(self.running) >= self.scheduler.concurrency
+        ):
+            return
+        for name in set(self.waiting.values()):
+            slots = list(self.ready.values()).count(name) * MODELS[name].parallel
+            busy = sum(self.ready[instance] == name for instance in self.running.values())
+            assert busy == slots, "a job waits beside an idle slot"
+            there = [*self.loading.values(), *self.ready.values(), *self.leaving.values()].count(name)
+            assert there, "a job waits and nothing is on its way"
+
+    def teardown(self) -> None:
+        """Everything that was taken ends once the machine is let run."""
+        if not hasattr(self, "scheduler"):
+            return
+        for _ in range(10_000):
+            if self.leaving:
+                instance, model = self.leaving.popitem()
+                self.carry_out(self.scheduler.instance_reaped(model, instance, self.now))
+            elif self.loading:
+                instance, model = self.loading.popitem()
+                self.ready[instance] = model
+                self.carry_out(self.scheduler.instance_ready(instance, MODELS[model].parallel, self.now))
+            elif self.running:
+                job, instance = self.running.popitem()
+                self.carry_out(self.scheduler.finish(instance, job, self.now))
+            else:
+                break
+        assert not self.waiting, "a job was never run"
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(
+    max_examples=300,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
