@@ -6,19 +6,20 @@ time. Heavy libraries are imported inside `load`, so that only the worker that n
 
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from infsup.protocol.job import Job
 from infsup.protocol.spec import ModelSpec
 
 
-class EngineFatal(Exception):  # noqa: N818 - a verdict on the process, named so in the docs
+class EngineFatal(Exception):  # a verdict on the process, named so in the docs
     """The engine is beyond repair: the worker ends with exit status 70 (EX_SOFTWARE of sysexits.h)."""
 
 
-class JobCancelled(Exception):  # noqa: N818 - not an error: the way out of a job that nobody wants any more
+class JobCancelled(Exception):  # not an error: the way out of a job that nobody wants any more
     """Raised inside a job by `JobContext.check` once the job was cancelled."""
 
 
@@ -40,7 +41,7 @@ class JobContext:
     def __init__(self, report: Report, deadline: float | None = None) -> None:
         """`deadline` is on the clock of `time.monotonic`."""
         self._report = report
-        self._hooks: list[Callable[[], None]] = []
+        self._hooks: deque[Callable[[], None]] = deque()
         self.deadline = deadline
         self.cancelled = False
 
@@ -61,14 +62,22 @@ class JobContext:
         """Register the engine's abort hook; it is called from another thread, once, and must not block."""
         self._hooks.append(hook)
         if self.cancelled:
-            hook()
+            self._call_hooks()
 
     def cancel(self) -> None:
         """Mark the job as cancelled and call the hooks. Harmless when called twice."""
         if not self.cancelled:
             self.cancelled = True
-            for hook in self._hooks:
-                hook()
+            self._call_hooks()
+
+    def _call_hooks(self) -> None:
+        # Two threads may be here at once: taking a hook out is what makes it be called only once.
+        while True:
+            try:
+                hook = self._hooks.popleft()
+            except IndexError:
+                return
+            hook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,10 @@ class Engine(ABC):
 
     tasks: frozenset[str] = frozenset()
     capacity: int = 1
+    concurrent: bool = False
+    """Whether `run` may be called from several threads at once; without it `capacity` counts as 1."""
+    context_used: int = 0
+    """Tokens that the model's context holds now, for status pages; kept up to date by engines that know it."""
 
     @abstractmethod
     def load(self, model: ModelSpec, report: Report) -> ModelInfo:
@@ -114,3 +127,24 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027 - most engines have nothing to give back
         """Give back what `load` took. The process ends afterwards."""
+
+
+class RawLink(Protocol):
+    """The worker's socket, for engines that test the supervisor. Callable from any thread."""
+
+    def send(self, frames: list[bytes]) -> None:
+        """Send frames as they are, well-formed or not."""
+        ...
+
+    def round_trip(self, timeout: float) -> bool:
+        """Wait until the supervisor has received all that was sent before; false after `timeout` seconds."""
+        ...
+
+
+@runtime_checkable
+class LinkUser(Protocol):
+    """An engine that wants the link; asked before `load`."""
+
+    def attach_link(self, link: RawLink) -> None:
+        """Take the link."""
+        ...

@@ -1,0 +1,85 @@
+"""Checks that look at the disk: model files, interpreters, key files."""
+
+import os
+from pathlib import Path
+
+from .engines import DIRECTORY_ENGINES, is_custom
+from .models import FileRef, ModelConfig
+from .problems import Findings, KeyPath
+from .rules import Refused
+
+_MAX_KEY_FILE_BYTES = 1_000_000
+
+
+def check_model_files(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
+    """Note missing sources, and files that are not there and that nothing says where to get."""
+    if not findings.sound((*path, "engine")):
+        return
+    optional = model.engine == "fault" or is_custom(model.engine)
+    directory = model.engine in DIRECTORY_ENGINES or is_custom(model.engine)
+    if not optional:
+        _check_source(model, path, findings)
+    _check_file(model, (*path, "file"), findings, directory=directory)
+    for component, reference in model.files.items():
+        place = (*path, "files", component)
+        _check_source(reference, place, findings)
+        _check_file(reference, (*place, "file"), findings, directory=directory)
+
+
+def check_python(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
+    """Note an interpreter that cannot be run."""
+    place = (*path, "python")
+    if model.python and findings.sound(place):
+        reason = _why_not(model.python, directory=False)
+        if not reason and not os.access(model.python, os.X_OK):
+            reason = f"not executable: {model.python}"
+        if reason:
+            findings.add(place, "the path of a Python interpreter", note=reason)
+
+
+def read_api_keys(file: Path) -> tuple[str, ...]:
+    """Return the keys in a file, one a line, without empty lines and comments. Raises `Refused` with the reason."""
+    reason = _why_not(file, directory=False)
+    if reason:
+        raise Refused(reason)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_MAX_KEY_FILE_BYTES).decode()
+    except OSError as error:
+        raise Refused(f"{error.strerror or error}: {file}") from None
+    except UnicodeDecodeError:
+        raise Refused("the file is not UTF-8 text") from None
+    lines = (line.strip() for line in content.splitlines())
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    if not keys:
+        raise Refused("the file has no keys")
+    for number, key in enumerate(keys, start=1):
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise Refused(f"key {number} of the file has spaces or characters that are not visible ASCII")
+    return keys
+
+
+def _check_source(source: ModelConfig | FileRef, path: KeyPath, findings: Findings) -> None:
+    if findings.sound((*path, "url"), (*path, "file")) and not source.url and not source.file:
+        findings.add((*path, "url"), "url, file or both", found="neither url nor file")
+
+
+def _check_file(source: ModelConfig | FileRef, place: KeyPath, findings: Findings, *, directory: bool) -> None:
+    if source.url or not source.file or not findings.sound(place, (*place[:-1], "url")):
+        return
+    reason = _why_not(source.file, directory=directory)
+    if reason:
+        wanted = "an existing file or directory" if directory else "an existing file"
+        findings.add(place, f"{wanted}, or a url to get it from", note=reason)
+
+
+def _why_not(file: Path, *, directory: bool) -> str:
+    """Return why a file cannot be used, "" if it can."""
+    try:
+        if not file.exists():
+            return f"no such file: {file}"
+        if file.is_dir() and not directory:
+            return f"a directory: {file}"
+    except OSError as error:
+        return f"{error.strerror or error}: {file}"
+    return "" if os.access(file, os.R_OK) else f"not readable: {file}"
