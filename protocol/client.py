@@ -246,7 +246,8 @@ class Client:
 
     async def run(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Mapping[str, Any]:
         """Submit a job and wait for its result; `options` as for `submit`. Raises `InfsupError`."""
-        handle = await self.submit(model, task, params, **{"stream": False, **options})
+        options = {"stream": False, **options}
+        handle = await self.submit(model, task, params, **options)
         return await handle.result()
 
     async def control(self, verb: str, *, timeout: float = 10.0, **args: Any) -> Any:

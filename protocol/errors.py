@@ -281,14 +281,20 @@ def from_wire(wire: object) -> InfsupError:
     """Rebuild an error from `to_wire`'s form; whatever is malformed becomes an `EngineFailure` that says so."""
     if not isinstance(wire, dict):
         return EngineFailure(f"malformed error from a peer: {type(wire).__name__}")
-    fields: dict[Any, Any] = dict(wire)  # pyright: ignore[reportUnknownArgumentType]
+    fields: dict[Any, Any] = wire  # pyright: ignore[reportUnknownVariableType]
     cls = BY_CODE.get(str(fields.get("code")), EngineFailure)
-    retry_after, partial, details = fields.get("retry_after"), fields.get("partial"), fields.get("details")
+    retry_after: Any = fields.get("retry_after")
+    partial: Any = fields.get("partial")
+    details: Any = fields.get("details")
     return cls(
         str(fields.get("message", "unknown error")),
         param=None if fields.get("param") is None else str(fields["param"]),
         retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
-        partial=partial if isinstance(partial, dict) else None,
+        partial=_map_or_none(partial),
         final=fields.get("final") is True,
-        details=details if isinstance(details, dict) else None,
+        details=_map_or_none(details),
     )
+
+
+def _map_or_none(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None

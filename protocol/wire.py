@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-import msgpack
+import msgpack as _msgpack  # pyright: ignore[reportMissingTypeStubs]
+
+msgpack: Any = _msgpack  # it has no types
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024

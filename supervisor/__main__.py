@@ -1,30 +1,27 @@
-"""The supervisor's own process: what `infsup start` becomes. Arguments are checked by the command line before."""
+"""`infsup start`: parses its own arguments, so that the process that runs for months never loads the command line."""
 
 import argparse
 import asyncio
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from infsup.protocol.runtime import RuntimeDirectoryError, runtime_directory
 
-from .config import Config, ConfigError, load_config
+from .config import Config, ConfigError, find_config, load_config
 from .gateway_process import ListenError
 from .logs import set_up_logging
 from .server import Server
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Serve; returns the exit status: 0 after a clean stop, 1 when it could not run, 2 for a bad configuration."""
-    parser = argparse.ArgumentParser(prog="infsup start")
-    parser.add_argument("config", nargs="?", type=Path, help="the built-in configuration if left out")
-    parser.add_argument("--host")
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--runtime-dir", type=Path)
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args(argv)
     try:
-        config = load_config(arguments.config, server={"host": arguments.host, "port": arguments.port})
-        directory = runtime_directory(arguments.config, arguments.runtime_dir)
+        path = find_config(arguments.config, builtin=True)
+        config = load_config(path, server={"host": arguments.host, "port": arguments.port})
+        directory = runtime_directory(path, arguments.runtime_dir)
         set_up_logging(config.log.level, config.log.format)
         gc.freeze()  # what was imported stays for ever: the collector need not look at it
         asyncio.run(_serve(config, directory))
@@ -35,6 +32,22 @@ def main() -> int:
         print(f"infsup: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="infsup start", description="Start the server and stay in the foreground.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help="configuration file; default: $INFSUP_CONFIG, then ./infsup.toml, then the built-in tiny model",
+    )
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--port", type=int, help="port to listen on; 0 = any free one")
+    parser.add_argument("--runtime-dir", type=Path, help="directory of the server's sockets")
+    return parser
 
 
 async def _serve(config: Config, directory: Path) -> None:

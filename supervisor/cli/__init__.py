@@ -9,7 +9,11 @@ from infsup.protocol.runtime import RuntimeDirectoryError
 
 def main() -> None:
     """Run the command line; errors of users are one line on stderr, never a traceback."""
-    from .app import app  # noqa: PLC0415 - typer and rich are for this process only
+    if sys.argv[1:2] == ["start"]:
+        from infsup.supervisor.__main__ import main as start  # noqa: PLC0415 - the other commands need no server
+
+        sys.exit(start(sys.argv[2:]))
+    from .app import app  # noqa: PLC0415 - the server needs no typer and no rich
 
     try:
         app(prog_name="infsup")

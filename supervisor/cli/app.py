@@ -1,7 +1,5 @@
 """The commands."""
 
-import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,21 +52,10 @@ def _options(
     del show_version
 
 
-@app.command()
-def start(
-    config: ConfigArgument = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any.", show_default=False)] = None,
-    runtime_dir: RuntimeOption = None,
-) -> None:
-    """Start the server and stay in the foreground. Without a configuration it serves the built-in tiny model."""
-    path = _find(config)
-    arguments = [sys.executable, "-m", "infsup.supervisor", *([str(path)] if path else [])]
-    for name, value in (("--host", host), ("--port", port), ("--runtime-dir", runtime_dir)):
-        if value is not None:
-            arguments += [name, str(value)]
-    # The server replaces this process: it runs for months and needs nothing of the command line's libraries.
-    os.execv(sys.executable, arguments)  # noqa: S606
+@app.command(add_help_option=False)
+def start() -> None:
+    """Start the server and stay in the foreground; see `infsup start --help`."""
+    # Only for the list of commands: `main` sends `infsup start` straight to the server.
 
 
 @app.command()

@@ -9,12 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import openai
 import psutil
+from openai.types.chat import ChatCompletionMessageParam
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "workers" / "models"
@@ -60,10 +61,9 @@ class RealServer:
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
-    def client(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(
-            base_url=f"{self.url}/v1", api_key="none", **{"max_retries": 0, "timeout": 60.0, **options}
-        )
+    def client(self, timeout: float = 60.0) -> openai.OpenAI:
+        """Return a client that tries once."""
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=timeout)
 
     def get(self, path: str) -> tuple[int, Any]:
         return self.request("GET", path)
@@ -130,14 +130,19 @@ class RealServer:
         self._popen.wait(10)
 
 
+def say(text: str) -> list[ChatCompletionMessageParam]:
+    """Return a chat of one user message."""
+    return [{"role": "user", "content": text}]
+
+
 def cli() -> list[str]:
     """Return the command line as installed next to this interpreter."""
     return [str(Path(sys.executable).parent / "infsup")]
 
 
-def run_cli(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+def run_cli(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `infsup` and return what it printed."""
-    return subprocess.run([*cli(), *arguments], capture_output=True, text=True, timeout=30, check=False, **options)
+    return subprocess.run([*cli(), *arguments], capture_output=True, text=True, timeout=30, check=False)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, describe: Callable[[], str] = lambda: "") -> float:
@@ -160,7 +165,7 @@ def assert_gone(processes: list[psutil.Process], seconds: float = 2.0) -> None:
 
 
 @contextlib.contextmanager
-def serve(config: str, directory: Path, *arguments: str) -> Iterator[RealServer]:
+def serve(config: str, directory: Path, *arguments: str) -> Generator[RealServer]:
     """Run a server for the length of a block; it must stop cleanly."""
     server = RealServer(config, directory)
     server.start(*arguments)

@@ -12,11 +12,7 @@ import openai
 import psutil
 import pytest
 
-from .real_server import RealServer, assert_gone, run_cli, serve, wait_for
-
-
-def say(text: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
-    return [{"role": "user", "content": text}]
+from .real_server import RealServer, assert_gone, run_cli, say, serve, wait_for
 
 
 class Stream(threading.Thread):
