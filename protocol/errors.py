@@ -297,4 +297,5 @@ def from_wire(wire: object) -> InfsupError:
 
 
 def _map_or_none(value: Any) -> Mapping[str, Any] | None:
-    return value if isinstance(value, Mapping) else None
+    fields: Any = value
+    return fields if isinstance(value, Mapping) else None
