@@ -3,7 +3,7 @@
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union
 
@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 def to_map(record: Any) -> dict[str, Any]:
     """Return a record's fields as a plain map, without those at None."""
-    return {name: value for name, value in asdict(record).items() if value is not None}
+    # `dataclasses.asdict` would copy every list and map deeply, in the way of each job.
+    values = ((name, getattr(record, name)) for name in _schema(type(record)))
+    return {name: to_map(value) if is_dataclass(value) else value for name, value in values if value is not None}
 
 
 def from_map(cls: type[T], values: Mapping[str, Any]) -> T:

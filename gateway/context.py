@@ -1,0 +1,27 @@
+"""What every handler needs, made once at start."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from infsup.protocol.client import Client
+
+from .auth import Keys
+from .origins import Origins
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The connection to the supervisor, and the rules for callers."""
+
+    settings: Settings
+    client: Client
+    keys: Keys
+    origins: Origins
+
+
+GATEWAY = web.AppKey("gateway", Gateway)
+CALLER = web.RequestKey("caller", str)
+"""The fairness key of a request's caller, set by the access check."""
+REQUEST_ID = web.RequestKey("request_id", str)

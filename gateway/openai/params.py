@@ -1,0 +1,55 @@
+"""The parameters of text jobs as workers get them: only those that the request has."""
+
+from typing import Any
+
+from infsup.protocol.errors import InvalidRequest
+
+from .messages import read_messages
+from .prompts import Prompt, read_prompts, read_stop
+from .schemas import SAMPLING, ChatBody, CompletionBody, TextBody
+
+
+def chat_params(body: ChatBody) -> dict[str, Any]:
+    """Return a chat's parameters. Raises `InvalidRequest` or `UnsupportedParameter` naming the field."""
+    both = {body.max_tokens, body.max_completion_tokens} - {None}
+    if len(both) > 1:
+        raise InvalidRequest(
+            f"max_completion_tokens: found {body.max_completion_tokens} next to max_tokens {body.max_tokens}, "
+            "allowed is one of them or the same number",
+            param="max_completion_tokens",
+        )
+    params: dict[str, Any] = {"messages": read_messages(body.messages), **_common(body)}
+    if both:
+        params["max_tokens"] = both.pop()
+    if body.chat_template_kwargs:
+        params["chat_template_kwargs"] = body.chat_template_kwargs
+    return params
+
+
+def completion_params(body: CompletionBody) -> list[dict[str, Any]]:
+    """Return the parameters of each prompt's job. Raises like `chat_params`."""
+    common = _common(body)
+    if body.max_tokens is not None:
+        common["max_tokens"] = body.max_tokens
+    if body.echo:
+        common["echo"] = True
+    prompts: list[Prompt] = read_prompts(body.prompt)
+    return [{"prompt": prompt, **common} for prompt in prompts]
+
+
+def wants_usage(body: TextBody) -> bool:
+    """Say whether a stream is to end with its usage. Raises `InvalidRequest` for stream options without a stream."""
+    if body.stream_options is None:
+        return False
+    if not body.stream:
+        raise InvalidRequest("stream_options: allowed only together with stream true", param="stream_options")
+    return bool(body.stream_options.include_usage)
+
+
+def _common(body: TextBody) -> dict[str, Any]:
+    params = {name: value for name in SAMPLING if (value := getattr(body, name)) is not None}
+    if body.n != 1:
+        params["n"] = body.n
+    if body.stop is not None and (stop := read_stop(body.stop)):
+        params["stop"] = stop
+    return params

@@ -1,0 +1,60 @@
+"""From the events of an answer's jobs to the bytes of its stream."""
+
+from collections.abc import Iterable
+
+from infsup.gateway.jobs import raise_failure
+from infsup.protocol.errors import InfsupError
+from infsup.protocol.messages import Chunk, Done, JobEvent
+
+from .results import TextResult, Usage, read_result, total
+from .shapes import Pieces
+
+DONE = b"data: [DONE]\n\n"
+
+
+class Transcript:
+    """Remembers what was said of each choice, so that an answer's pieces are always its whole text."""
+
+    def __init__(self, pieces: Pieces, choices_per_job: int, *, usage: bool) -> None:
+        """`usage` says that the stream ends with it."""
+        self._pieces = pieces
+        self._choices_per_job = choices_per_job
+        self._with_usage = usage
+        self._said: dict[int, list[str]] = {}
+        self._usages: list[Usage] = []
+
+    def write(self, events: Iterable[tuple[int, JobEvent]]) -> tuple[bytes, InfsupError | None]:
+        """Return the bytes for these events, and the error that ends the answer, if one is among them."""
+        written: list[bytes] = []
+        try:
+            for number, event in events:
+                raise_failure(event)
+                if isinstance(event, Chunk):
+                    index, text = event.data.get("index", 0), event.data.get("text", "")
+                    if isinstance(text, str) and isinstance(index, int):
+                        written.append(self._say(number * self._choices_per_job + index, text))
+                elif isinstance(event, Done):
+                    written.append(self._close(number, read_result(event.result)))
+        except InfsupError as error:
+            return b"".join(written), error
+        return b"".join(written), None
+
+    def ending(self) -> bytes:
+        """Return the last bytes of an answer that was finished."""
+        return (self._pieces.usage_event(total(self._usages)) if self._with_usage else b"") + DONE
+
+    def _say(self, index: int, text: str) -> bytes:
+        opening = b"" if index in self._said else self._pieces.opening(index)
+        self._said.setdefault(index, []).append(text)
+        return opening + self._pieces.text(index, text) if text else opening
+
+    def _close(self, number: int, result: TextResult) -> bytes:
+        self._usages.append(result.usage)
+        written = b""
+        for choice in result.choices:
+            index = number * self._choices_per_job + choice.index
+            # Engines that do not stream say everything at the end.
+            said = "".join(self._said.get(index, ()))
+            written += self._say(index, choice.text[len(said) :] if choice.text.startswith(said) else "")
+            written += self._pieces.closing(index, choice.finish_reason)
+        return written
