@@ -1,0 +1,62 @@
+"""The base of engines that generate text."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, ClassVar
+
+from infsup.protocol.errors import UnsupportedParameter
+from infsup.protocol.job import Job
+from infsup.protocol.spec import ModelSpec
+from infsup.workers.engine import Engine, JobContext, ModelInfo, Piece, Report, Result
+
+from .answer import answer
+from .model import TextModel
+from .params import check_defaults
+
+
+class TextEngine(Engine):
+    """Serves text and, for models with a chat template, chats; a subclass opens the model."""
+
+    tasks = frozenset({"text-completion", "chat-completion"})
+
+    options: ClassVar[frozenset[str]] = frozenset({"chat_template"})
+    """The names that a model's `options` may have."""
+
+    def __init__(self) -> None:
+        """Take nothing until `load`."""
+        self._model: TextModel | None = None
+        self._defaults: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def open_model(self, spec: ModelSpec, report: Report) -> tuple[TextModel, ModelInfo]:
+        """Load the model; the place to import heavy libraries. Raises `ModelUnavailable` and `OutOfMemory`."""
+
+    def load(self, model: ModelSpec, report: Report) -> ModelInfo:
+        """Open the model. Raises `UnsupportedParameter`, and errors of `check_defaults` and `open_model`."""
+        for name in model.options.keys() - self.options:
+            known = ", ".join(sorted(self.options))
+            raise UnsupportedParameter(
+                f"options.{name} is not an option of {model.engine}, which has {known}", param=f"options.{name}"
+            )
+        check_defaults(model.defaults)
+        self._defaults = model.defaults
+        self._model, info = self.open_model(model, report)
+        if self._model.template is None:
+            self.tasks = frozenset({"text-completion"})
+        return info
+
+    def run(self, job: Job, context: JobContext) -> Iterator[Piece | Result]:
+        """Generate text."""
+        if self._model is None:
+            raise RuntimeError("run before load")
+        with closing(answer(self._model, job, self._defaults, context)) as events:
+            for event in events:
+                self.context_used = self._model.used
+                yield event
+
+    def close(self) -> None:
+        """Give the model back; harmless when called twice."""
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()

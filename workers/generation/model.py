@@ -1,0 +1,89 @@
+"""What a text engine provides to the shared decoding loop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from infsup.workers.engine import JobContext
+
+from .template import ChatTemplate
+from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens: `TextParams` with everything resolved.
+
+    `bias` is added to the logits (minus infinity for a banned token), `repeat_last_n` counts tokens (0 = none).
+    `seed` is 0 to 2^64 - 1, `top_k` 0 = off, `temperature` 0 = the best token.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int = 0
+    bias: Mapping[int, float] = field(default_factory=dict[int, float])
+
+    @property
+    def penalises(self) -> bool:
+        """Whether any penalty has an effect."""
+        on = self.repeat_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
+        return on and self.repeat_last_n > 0
+
+
+class TokenSampler(Protocol):
+    """Chooses tokens for one answer."""
+
+    def sample(self) -> int:
+        """Choose a token by the logits of the last position and remember it for the penalties."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class TextModel(Protocol):
+    """One model with one sequence of tokens in its context; what is not the model's is shared by all engines.
+
+    `template` is None when the model has none and `no_template` then says why.
+    """
+
+    vocabulary: Vocabulary
+    template: ChatTemplate | None
+    no_template: str
+    context_size: int
+
+    @property
+    def used(self) -> int:
+        """How many tokens the context holds."""
+        ...
+
+    def start(self, context: JobContext) -> None:
+        """Get ready for a job: register the abort hook."""
+        ...
+
+    def read(self, tokens: Sequence[int], context: JobContext) -> int:
+        """Make `tokens` (at least one, fewer than `context_size`) the content of the context.
+
+        Returns how many of its first tokens were there already. Checks for cancellation and counts progress
+        between batches.
+        """
+        ...
+
+    def sampler(self, sampling: Sampling, prompt: Sequence[int]) -> TokenSampler:
+        """Return a sampler; `prompt` is what the penalties see at first."""
+        ...
+
+    def advance(self, token: int, context: JobContext) -> None:
+        """Append a token to the context."""
+        ...
+
+    def close(self) -> None:
+        """Give the model back; nothing else is called afterwards."""
+        ...
