@@ -170,6 +170,7 @@ class Control:
 
     def _reset(self, model: str) -> dict[str, Any]:
         name = self._dispatcher.resolve(model)
+        self._dispatcher.forgive()
         self._pool.reset(name)
         return {"model": name, "status": self._model_status(name)}
 

@@ -231,6 +231,10 @@ class Core:
         """A worker said something about a job."""
         self.dispatcher.on_job_packet(instance, packet)
 
+    def blame_jobs(self, instance: Instance) -> bool:
+        """A worker died under its jobs."""
+        return self.dispatcher.blame_jobs(instance)
+
     def on_instance_lost(self, instance: Instance, error: InfsupError) -> None:
         """A worker died."""
         self.dispatcher.on_instance_lost(instance, error)

@@ -14,6 +14,7 @@ from infsup.protocol.errors import (
     ShuttingDown,
     SlowConsumer,
     UnsupportedTask,
+    WorkerCrashed,
 )
 from infsup.protocol.job import JobHeader
 from infsup.protocol.messages import (
@@ -29,17 +30,18 @@ from infsup.protocol.messages import (
 )
 from infsup.protocol.wire import Kind, Packet
 
+from .blame import POISON_DEATHS, POISON_SECONDS, Blame
 from .config import ModelConfig
 from .instance import Instance
 from .jobs import JobRecord, JobTable
 from .pool import Pool, outage_error
 from .scheduler import Decision, QueueIsFull, Scheduler
+from .service_times import ServiceTimes
 
 log = logging.getLogger("infsup.jobs")
 
 SERVES: Mapping[str, frozenset[str]] = {"text-completion": frozenset({"text-completion", "chat-completion"})}
 """Tasks that a model serves beside its own; whether a chat template is there only its worker knows."""
-QUEUE_RETRY_SECONDS = 1.0
 
 
 class Dispatcher:
@@ -57,6 +59,8 @@ class Dispatcher:
         """Must be made in the running loop."""
         self.jobs = JobTable()
         self.stray_packets = 0
+        self._blame = Blame()
+        self._service = ServiceTimes()
         self._models = models
         self._names = {alias: name for name, model in models.items() for alias in (name, *model.aliases)}
         self._scheduler = scheduler
@@ -129,6 +133,7 @@ class Dispatcher:
         if record is None:
             raise AssertionError(f"the scheduler assigned the unknown job {job}")
         record.instance = instance.id
+        record.started_at = self._loop.time()
         record.forget_answer()
         self._pool.job_started(instance, job)
         self._pool.send(instance, run_packet(record.header, record.params, record.time_left(self._loop.time())))
@@ -152,19 +157,33 @@ class Dispatcher:
         else:
             self._on_last_packet(record, instance, packet)
 
+    def blame_jobs(self, instance: Instance) -> bool:
+        """Note that a worker died under its jobs; true if that counts against the model.
+
+        A job that was alone is to blame, and counts once for the same parameters. Of several, one is to blame and
+        nobody knows which: they are retried one at a time.
+        """
+        suspects = self.jobs.on_instance(instance.id)
+        alone = len(suspects) == 1
+        now = self._loop.time()
+        first = [self._blame.note_death(one.model, one.params, now, alone=alone) for one in suspects]
+        for record in suspects:
+            record.solo = not alone
+        return alone and first[0]
+
     def on_instance_lost(self, instance: Instance, error: InfsupError) -> None:
         """Retry or fail the jobs of a dead instance."""
-        lost = self.jobs.on_instance(instance.id)
-        for record in lost:
+        for record in self.jobs.on_instance(instance.id):
             instance.jobs.discard(record.id)
             record.instance = ""
+            poison = self._is_poison(record.model, record.params)
             if record.answered:
                 self._forget(record, instance)
             elif record.cancelling:
                 self._finish(record, Packet(Kind.CANCELLED, record.id))
                 self._forget(record, instance)
-            elif record.sent or record.retries <= 0 or self._stopping:
-                self._fail(record, ShuttingDown("the server is stopping") if self._stopping else error)
+            elif record.sent or record.retries <= 0 or poison or self._stopping:
+                self._fail(record, ShuttingDown("the server is stopping") if self._stopping else poison or error)
                 self._forget(record, instance)
             else:
                 record.retries -= 1
@@ -230,6 +249,8 @@ class Dispatcher:
             raise UnsupportedTask(
                 f"model {name!r} serves {' and '.join(sorted(tasks))}, not {header.task!r}", param="model"
             )
+        if (poison := self._is_poison(name, params)) is not None:
+            raise poison
         outage, now = self._pool.policies[name].outage, self._loop.time()
         if outage is not None and now < outage.retry_at and not self._scheduler.has_ready_instance(name):
             raise outage_error(name, outage, now)
@@ -242,6 +263,19 @@ class Dispatcher:
             header.stream, header.parent, header.keep_alive, header.wait,
         )  # fmt: skip
         return JobRecord(header, params, peer, name, now, model.retries)
+
+    def _is_poison(self, model: str, params: bytes) -> WorkerCrashed | None:
+        if not self._blame.is_poison(model, params, self._loop.time()):
+            return None
+        return WorkerCrashed(
+            f"this request has ended {POISON_DEATHS} workers of {model!r} and is refused for "
+            f"{POISON_SECONDS / 60:g} minutes; change it, or clear this with: infsup reset {model}",
+            final=True,
+        )
+
+    def forgive(self) -> None:
+        """Forget which parameters have ended workers."""
+        self._blame.clear()
 
     def _set_deadline(self, record: JobRecord) -> None:
         if record.deadline is not None:
@@ -276,6 +310,7 @@ class Dispatcher:
             else:
                 self._finish(record, packet)
         self._release(record, instance, served=packet.kind is Kind.DONE)
+        self._service.note(record.model, now - record.started_at)
         self.jobs.remove(record)
         self._carry_out(self._scheduler.finish(instance.id, record.id, now))
         self._note_quiet()
@@ -286,7 +321,7 @@ class Dispatcher:
 
     def _retry(self, record: JobRecord) -> None:
         record.forget_answer()
-        self._carry_out(self._scheduler.requeue(record.id, self._loop.time()))
+        self._carry_out(self._scheduler.requeue(record.id, self._loop.time(), solo=record.solo))
 
     def _forget(self, record: JobRecord, instance: Instance) -> None:
         self.jobs.remove(record)
@@ -339,9 +374,9 @@ class Dispatcher:
         self._send(record.peer, last)
 
     def _queue_full(self, model: str, waiting: int) -> QueueFull:
-        return QueueFull(
-            f"{waiting} jobs wait for model {model!r} already (max_queue)", retry_after=QUEUE_RETRY_SECONDS
-        )
+        config = self._models[model]
+        wait = self._service.until_room(model, waiting, config.max_instances * config.parallel)
+        return QueueFull(f"{waiting} jobs wait for model {model!r} already (max_queue)", retry_after=wait)
 
     def _note_quiet(self) -> None:
         if self._stopping and not len(self.jobs):

@@ -23,6 +23,8 @@ class JobRecord:
     accepted_at: float
     retries: int
     instance: str = ""
+    started_at: float = 0.0
+    solo: bool = False
     answered: bool = False
     cancelling: bool = False
     sent: bool = False

@@ -57,6 +57,10 @@ class PoolEvents(Protocol):
         """A worker said something about a job."""
         ...
 
+    def blame_jobs(self, instance: Instance) -> bool:
+        """A worker died under its jobs; return whether that speaks against the model (see `Dispatcher.blame_jobs`)."""
+        ...
+
     def on_instance_lost(self, instance: Instance, error: InfsupError) -> None:
         """An instance is dead; its jobs are to be retried or failed with `error`."""
         ...
@@ -343,7 +347,7 @@ class Pool:
             cause = instance.cause or how
             instance.move(State.KILLED if instance.cause and instance.loaded else State.CRASHED, cause)
             self.deaths.add(self._post_mortem(instance, cause, jobs))
-            self._note_death(instance, before, cause, bool(jobs))  # first: it may forbid a new start
+            self._note_death(instance, before, cause)  # first: it may forbid a new start
             self._forget(instance)
             self._events.on_instance_lost(instance, _error_of(instance, cause))
             self._announce_outage(instance.model)
@@ -357,11 +361,17 @@ class Pool:
         if not self.instances:
             self._idle.set()
 
-    def _note_death(self, instance: Instance, before: State, cause: str, had_jobs: bool) -> None:
+    def _note_death(self, instance: Instance, before: State, cause: str) -> None:
         if self._stopping:
             return
         policy = self.policies[instance.model]
-        counts = before in {State.STARTING, State.LOADING} or not had_jobs
+        by_itself = not instance.cause or instance.dumping
+        if not by_itself and instance.loaded:
+            counts = False  # somebody wanted it
+        elif instance.jobs:
+            counts = self._events.blame_jobs(instance)
+        else:
+            counts = True
         if before is not State.DRAINING:
             policy.on_death(self._loop.time(), time.time(), cause, served=instance.served > 0, counts=counts)
         self._scheduler.hold(instance.model, policy.not_before)

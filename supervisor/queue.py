@@ -22,6 +22,8 @@ class Waiting:
     arrived: float
     order: int
     prefix: tuple[bytes, ...] = ()
+    solo: bool = False
+    """It must have an instance to itself: it was in a batch whose worker died, and one of the batch is to blame."""
 
     def effective_priority(self, now: float) -> int:
         """Return the priority with what waiting has added."""

@@ -17,7 +17,7 @@ calls must carry out every decision, in order; a decision is already entered in 
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .queue import JobQueue, Waiting
 
@@ -90,6 +90,8 @@ class InstanceSlots:
     ready: bool = False
     slots: list[Slot] = field(default_factory=list[Slot])
     idle_since: float = 0.0
+    solo: bool = False
+    """Its one job must stay alone."""
 
     @property
     def running(self) -> int:
@@ -184,9 +186,12 @@ class Scheduler:
             raise QueueIsFull(unplaced - 1)
         return decisions
 
-    def requeue(self, job: str, now: float) -> list[Decision]:
-        """Put a job back whose instance is gone (call `instance_gone` first); it keeps its place by arrival."""
-        waiting = self._jobs.pop(job)
+    def requeue(self, job: str, now: float, *, solo: bool = False) -> list[Decision]:
+        """Put a job back whose instance is gone (call `instance_gone` first); it keeps its place by arrival.
+
+        With `solo` it gets an instance to itself, so that its next death is its own.
+        """
+        waiting = replace(self._jobs.pop(job), solo=solo)
         state = self._models[waiting.model]
         state.queue.push(waiting)
         return self._dispatch(state, now)
@@ -206,7 +211,7 @@ class Scheduler:
         if keep_alive is not None:
             slots.ttl = keep_alive
         if slots.running == 0:
-            slots.idle_since = now
+            slots.idle_since, slots.solo = now, False
         decisions = self._next(state, now)
         if self._expires_at(slots) <= now:
             decisions += self._expire(slots)
@@ -323,6 +328,7 @@ class Scheduler:
             slots, slot, fresh = choice
             state.queue.pop(now)
             slot.job, slot.context, slot.used_at = head.job, head.prefix, now
+            slots.solo = head.solo
             self._jobs[head.job] = head
             self.running += 1
             decisions.append(Assign(head.job, slots.id))
@@ -335,6 +341,8 @@ class Scheduler:
         """Return the slot for a job and whether nothing is lost by taking it (rules 1 and 2, or no context at all)."""
         best: tuple[tuple[int, float], InstanceSlots, Slot] | None = None
         for slots, slot in self._idle_slots(state):
+            if head.solo and slots.running:
+                continue
             shared = _common_prefix(slot.context, head.prefix)
             # A longer context that shares the same prefix would be cut; among equals the least recently used goes.
             empty = 0 if slot.context else 1
@@ -350,7 +358,7 @@ class Scheduler:
         return [
             (slots, slot)
             for slots in state.instances.values()
-            if slots.ready
+            if slots.ready and not slots.solo
             for slot in slots.slots
             if slot.job is None
         ]

@@ -12,6 +12,7 @@ FAULTS = """
 task = "text-completion"
 engine = "fault"
 min_instances = 1
+max_restarts = -1
 aliases = ["gpt-echo"]
 
 [models.other]

@@ -33,6 +33,7 @@ class RealServer:
         self.log = directory / "server.log"
         self.config.write_text(config, encoding="utf-8")
         self.url = ""
+        self._clients: list[openai.OpenAI] = []
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,8 +63,10 @@ class RealServer:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def client(self, timeout: float = 60.0) -> openai.OpenAI:
-        """Return a client that tries once."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=timeout)
+        """Return a client that tries once; it is closed with the server."""
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=timeout)
+        self._clients.append(client)
+        return client
 
     def get(self, path: str) -> tuple[int, Any]:
         return self.request("GET", path)
@@ -109,6 +112,8 @@ class RealServer:
     def stop(self) -> int:
         """SIGTERM, wait, and check that no process is left. Returns the exit status."""
         assert self._popen is not None
+        for client in self._clients:
+            client.close()
         if self._popen.poll() is not None:
             return self._popen.returncode
         processes = self.processes()

@@ -26,6 +26,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loading: dict[str, str] = {}
         self.ready: dict[str, str] = {}
         self.leaving: dict[str, str] = {}
+        self.solo: set[str] = set()
         for limits in MODELS.values():
             self.scheduler.set_model(limits)
             self.carry_out(self.scheduler.maintain(limits.name, self.now))
@@ -88,8 +89,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.carry_out(self.scheduler.instance_ready(instance, MODELS[model].parallel, self.now))
 
     @precondition(lambda self: self.loading or self.ready)
-    @rule(data=st.data(), retry=st.booleans())
-    def crash(self, data: st.DataObject, retry: bool) -> None:
+    @rule(data=st.data(), retry=st.booleans(), solo=st.booleans())
+    def crash(self, data: st.DataObject, retry: bool, solo: bool) -> None:
         instance = data.draw(st.sampled_from(sorted({**self.loading, **self.ready})))
         model = self.loading.pop(instance, "") or self.ready.pop(instance)
         lost = [job for job, where in self.running.items() if where == instance]
@@ -98,7 +99,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             del self.running[job]
             if retry:
                 self.waiting[job] = model
-                self.carry_out(self.scheduler.requeue(job, self.now))
+                if solo:
+                    self.solo.add(job)
+                self.carry_out(self.scheduler.requeue(job, self.now, solo=solo))
             else:
                 self.carry_out(self.scheduler.finish(instance, job, self.now))
         self.leaving[instance] = model
@@ -130,7 +133,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for name, limits in MODELS.items():
             assert everywhere.count(name) <= limits.max_instances
         for instance, model in self.ready.items():
-            assert list(self.running.values()).count(instance) <= MODELS[model].parallel
+            jobs = [job for job, where in self.running.items() if where == instance]
+            assert len(jobs) <= (1 if self.solo.intersection(jobs) else MODELS[model].parallel)
         assert self.scheduler.running == len(self.running)
         if self.scheduler.concurrency:
             assert len(self.running) <= self.scheduler.concurrency
@@ -152,7 +156,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for name in set(self.waiting.values()):
             slots = list(self.ready.values()).count(name) * MODELS[name].parallel
             busy = sum(self.ready[instance] == name for instance in self.running.values())
-            assert busy == slots, "a job waits beside an idle slot"
+            alone = any(job in self.solo for job in (*self.waiting, *self.running))
+            assert busy == slots or (alone and busy), "a job waits beside an idle slot"
             there = [*self.loading.values(), *self.ready.values(), *self.leaving.values()].count(name)
             assert there, "a job waits and nothing is on its way"
 

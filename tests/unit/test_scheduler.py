@@ -191,3 +191,18 @@ def test_cancel_takes_a_waiting_job_out_and_only_that() -> None:
     assert not scheduler.cancel("m", "j2")
     assert not scheduler.cancel("m", "j1")
     assert scheduler.finish("m-1", "j1", 1.0) == []
+
+
+def test_requeue_solo_gets_an_instance_to_itself() -> None:
+    scheduler = make(ModelLimits("m", parallel=2))
+    spawned = scheduler.submit("m", "j1", 0.0)
+    scheduler.submit("m", "j2", 0.0)
+    ready(scheduler, spawned, capacity=2)
+    scheduler.instance_gone("m-1", 1.0)
+    scheduler.requeue("j1", 1.0, solo=True)
+    scheduler.requeue("j2", 1.0, solo=True)
+    respawned = scheduler.instance_reaped("m", "m-1", 1.0)
+    assert ready(scheduler, respawned, capacity=2) == [Assign("j1", "m-2")]
+    assert scheduler.submit("m", "j3", 2.0) == []
+    assert scheduler.finish("m-2", "j1", 3.0) == [Assign("j2", "m-2")]
+    assert scheduler.finish("m-2", "j2", 4.0) == [Assign("j3", "m-2")]
