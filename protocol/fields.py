@@ -15,7 +15,8 @@ T = TypeVar("T")
 def to_map(record: Any) -> dict[str, Any]:
     """Return a record's fields as a plain map, without those at None."""
     # `dataclasses.asdict` would copy every list and map deeply, in the way of each job.
-    values = ((name, getattr(record, name)) for name in _schema(type(record)))
+    kind: Any = type(record)
+    values = ((name, getattr(record, name)) for name in _schema(kind))
     return {name: to_map(value) if is_dataclass(value) else value for name, value in values if value is not None}
 
 
@@ -26,8 +27,8 @@ def from_map(cls: type[T], values: Mapping[str, Any]) -> T:
     the wrong type. Integers pass as floats, lists as tuples, maps as the dataclass that a field names.
     """
     arguments: dict[str, Any] = {}
-    schema: dict[str, tuple[Any, bool]] = _schema(cls)  # type: ignore[arg-type] # types are hashable
-    for name, (kind, required) in schema.items():
+    record_class: Any = cls
+    for name, (kind, required) in _schema(record_class).items():
         if name not in values:
             if required:
                 raise WireError(f"{cls.__name__}.{name} is missing")

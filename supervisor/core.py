@@ -16,6 +16,7 @@ from infsup.protocol.port import Port
 from infsup.protocol.runtime import jobs_endpoint, workers_endpoint
 from infsup.protocol.wire import MAX_MESSAGE_BYTES, Kind, Packet, WireError, join, pack, split, unpack_map
 
+from .budget import Budget
 from .config import Config
 from .control import Control, Host
 from .cores import CoreLeases, available_cores
@@ -24,7 +25,7 @@ from .instance import Instance
 from .lifecycle import Transition
 from .peers import PeerComplaints
 from .pool import Pool
-from .scheduler import Assign, Decision, Drain, ModelLimits, Scheduler, Spawn
+from .scheduler import Assign, Decision, Drain, Scheduler, Spawn
 
 log = logging.getLogger("infsup.core")
 
@@ -53,7 +54,10 @@ class Core:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ttl_timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self.scheduler = Scheduler(config.pool.concurrency)
+        self.budget = Budget(config)
+        self.scheduler = Scheduler(
+            config.pool.concurrency, total=self.budget.total, swap_patience=config.pool.swap_patience
+        )
         cores = list(config.pool.cores) if config.pool.cores != "auto" else available_cores()
         self.pool = Pool(
             config.models,
@@ -79,11 +83,8 @@ class Core:
         """Open the sockets and start what `min_instances` asks for. Raises `zmq.ZMQError`."""
         self._jobs_port.start(bind=jobs_endpoint(self._directory))
         self._workers_port.start(bind=workers_endpoint(self._directory))
-        for name, model in self._config.models.items():
-            limits = ModelLimits(
-                name, model.min_instances, model.max_instances, model.parallel, model.max_queue, model.ttl
-            )
-            self.scheduler.set_model(limits)
+        for name in self._config.models:
+            self.scheduler.set_model(self.budget.limits(name))
         for name in self._config.models:
             self.carry_out(self.scheduler.maintain(name, self._loop.time()))
         self._ticker = asyncio.create_task(self._tick())
@@ -113,6 +114,7 @@ class Core:
         for task in self._tasks:
             task.cancel()
         self.pool.close()
+        self.budget.save()
         self._jobs_port.close(linger=0.5)
         self._workers_port.close()
         self._context.term()
@@ -125,8 +127,8 @@ class Core:
             match decision:
                 case Assign(job, instance):
                     self.dispatcher.assign(job, self.pool.instances[instance])
-                case Spawn(model, instance):
-                    self.pool.spawn(model, instance)
+                case Spawn(model, instance, gpu):
+                    self.pool.spawn(model, instance, gpu=gpu)
                 case Drain(instance, reason):
                     self.pool.drain(self.pool.instances[instance], reason, self._grace_of(instance))
         self._set_ttl_timer()
@@ -135,7 +137,7 @@ class Core:
         return self._config.models[self.pool.instances[instance].model].cancel_grace
 
     def _set_ttl_timer(self) -> None:
-        due = self.scheduler.next_due()
+        due = self.scheduler.next_due(self._loop.time())
         if self._ttl_timer is not None:
             if due is not None and self._ttl_timer.when() <= due:
                 return  # the earlier one looks again when it comes
@@ -266,6 +268,8 @@ class Core:
     def _look_after(self, lag: float) -> None:
         try:
             self.pool.watch(lag)
+            for instance in self.pool.instances.values():
+                self.budget.observe(instance)
             self.dispatcher.drop_silent_clients(CLIENT_TIMEOUT, lag)
         except Exception:  # a bug in one check must not end the watching of all workers
             log.exception("a periodic check failed")

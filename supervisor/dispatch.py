@@ -10,6 +10,8 @@ from infsup.protocol.errors import (
     InvalidRequest,
     ModelLoading,
     ModelNotFound,
+    ModelUnavailable,
+    OutOfMemory,
     QueueFull,
     ShuttingDown,
     SlowConsumer,
@@ -35,7 +37,7 @@ from .config import ModelConfig
 from .instance import Instance
 from .jobs import JobRecord, JobTable
 from .pool import Pool, outage_error
-from .scheduler import Decision, QueueIsFull, Scheduler
+from .scheduler import Decision, NeverFits, QueueIsFull, Scheduler
 from .service_times import ServiceTimes
 
 log = logging.getLogger("infsup.jobs")
@@ -92,8 +94,8 @@ class Dispatcher:
                 prefix=header.prefix,
                 keep_alive=header.keep_alive,
             )
-        except QueueIsFull as full:
-            self._fail(record, self._queue_full(record.model, full.waiting))
+        except (QueueIsFull, NeverFits) as refusal:
+            self._fail(record, self._refusal(record.model, refusal))
             self.jobs.remove(record)
             return
         self._set_deadline(record)
@@ -373,10 +375,21 @@ class Dispatcher:
         record.forget_answer()
         self._send(record.peer, last)
 
-    def _queue_full(self, model: str, waiting: int) -> QueueFull:
-        config = self._models[model]
-        wait = self._service.until_room(model, waiting, config.max_instances * config.parallel)
-        return QueueFull(f"{waiting} jobs wait for model {model!r} already (max_queue)", retry_after=wait)
+    def _refusal(self, model: str, refusal: QueueIsFull | NeverFits) -> InfsupError:
+        if isinstance(refusal, QueueIsFull):
+            config = self._models[model]
+            wait = self._service.until_room(model, refusal.waiting, config.max_instances * config.parallel)
+            return QueueFull(f"{refusal.waiting} jobs wait for model {model!r} already (max_queue)", retry_after=wait)
+        needed, possible = refusal.needed, refusal.possible
+        if needed.gpu > possible.gpu:
+            return ModelUnavailable(
+                f"model {model!r} needs a GPU slot (device.gpu), and there is none for it: pool.gpu_slots less what "
+                "min_instances of other models hold",
+            )
+        return OutOfMemory(
+            f"model {model!r} needs about {needed.memory / 1e6:.0f} MB, and at most {possible.memory / 1e6:.0f} MB can "
+            "be free for it (pool.memory less what min_instances of other models need)"
+        )
 
     def _note_quiet(self) -> None:
         if self._stopping and not len(self.jobs):

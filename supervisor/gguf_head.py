@@ -78,9 +78,13 @@ class Head:
         while count:
             self._need(_U64.size)
             data, at, end = self._data, self._at, len(self._data) - _U64.size
-            while count and at <= end:
-                at += _U64.size + unpack(data, at)[0]
-                count -= 1
+            for done in range(count):
+                if at > end:
+                    count -= done
+                    break
+                at += 8 + unpack(data, at)[0]
+            else:
+                count = 0
             self._at = at
         self.skip(0)
 
@@ -92,7 +96,9 @@ class Head:
         if self._start + count > self._size:
             raise self._truncated(self._start + count)
         self._stream.seek(self._start)
-        self._data, self._at = self._stream.read(max(count, _CHUNK_BYTES)), 0
+        # The chunk is cut to the file, lest reading small files clears a large buffer each time.
+        self._data = self._stream.read(min(max(count, _CHUNK_BYTES), self._size - self._start))
+        self._at = 0
         if len(self._data) < count:
             raise self._truncated(self._start + count)
 

@@ -17,6 +17,7 @@ from infsup.protocol.errors import (
     EngineMissing,
     InfsupError,
     ModelUnavailable,
+    OutOfMemory,
     WorkerCrashed,
     WorkerStalled,
     from_wire,
@@ -30,6 +31,7 @@ from .deaths import Death, Deaths, describe_exit, find_stacks
 from .health import HealthLimits, find_stall
 from .instance import Instance
 from .lifecycle import State, Transition
+from .oom import OomWatch
 from .process import ChildProcess, LogRing
 from .restart import Outage, RestartPolicy
 from .scheduler import Decision, Scheduler
@@ -38,6 +40,7 @@ from .worker_env import load_order, oversubscribed, worker_environment
 log = logging.getLogger("infsup.pool")
 
 NICENESS, OOM_SCORE = 5, 500
+OOM = "out of memory"
 STACK_DUMP_SECONDS = 0.5
 """Between SIGUSR1 (the worker writes its stacks) and SIGKILL."""
 LAST_WORDS_SECONDS = 0.05
@@ -105,6 +108,7 @@ class Pool:
         self._by_token: dict[bytes, Instance] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._idle = asyncio.Event()
+        self._oom = OomWatch()
         self._stopping = False
         self.policies = {
             name: RestartPolicy(model.max_restarts, model.restart_window, random.random)
@@ -113,7 +117,7 @@ class Pool:
 
     # Starting
 
-    def spawn(self, model_name: str, instance_id: str) -> None:
+    def spawn(self, model_name: str, instance_id: str, *, gpu: bool = False) -> None:
         """Start a worker process; what goes wrong counts as its death."""
         model = self._models[model_name]
         threads = threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
@@ -127,7 +131,7 @@ class Pool:
             token=secrets.token_bytes(16),
             process=ChildProcess(instance_id, lambda _child: self._on_exit(instance), ring),
             cores=cores,
-            gpu=False,
+            gpu=gpu,
             started_at=now,
             on_transition=self._events.on_transition,
             wall=time.time,
@@ -213,7 +217,11 @@ class Pool:
         instance.phase = "idle"
         instance.move(State.IDLE, f"loaded in {loaded.load_seconds:.2f} s")
         self.policies[instance.model].on_loaded()
-        self._events.carry_out(self._scheduler.instance_ready(instance.id, max(1, loaded.capacity), self._loop.time()))
+        self._events.carry_out(
+            self._scheduler.instance_ready(
+                instance.id, max(1, loaded.capacity), self._loop.time(), load_seconds=loaded.load_seconds
+            )
+        )
 
     def _on_load_failed(self, instance: Instance, error: InfsupError) -> None:
         instance.cause = f"load failed: {error.message}"
@@ -279,6 +287,7 @@ class Pool:
     def watch(self, lag: float) -> None:
         """Look for workers that hang. `lag` is how long the supervisor itself did not listen, in seconds."""
         self._drain_sockets()
+        self._oom.sample()
         now = self._loop.time()
         for instance in list(self.instances.values()):
             if lag:
@@ -305,6 +314,7 @@ class Pool:
             instance.process.close()
         self.instances.clear()
         self._by_token.clear()
+        self._oom.close()
 
     def _limits(self, instance: Instance) -> HealthLimits:
         model = self._models[instance.model]
@@ -344,7 +354,7 @@ class Pool:
             self._forget(instance)
         else:
             how, _, _ = describe_exit(instance.process.returncode)
-            cause = instance.cause or how
+            cause = instance.cause or self._oom_cause(instance) or how
             instance.move(State.KILLED if instance.cause and instance.loaded else State.CRASHED, cause)
             self.deaths.add(self._post_mortem(instance, cause, jobs))
             self._note_death(instance, before, cause)  # first: it may forbid a new start
@@ -352,6 +362,12 @@ class Pool:
             self._events.on_instance_lost(instance, _error_of(instance, cause))
             self._announce_outage(instance.model)
         self._events.carry_out(self._scheduler.instance_reaped(instance.model, instance.id, now))
+
+    def _oom_cause(self, instance: Instance) -> str:
+        if instance.process.returncode != -signal.SIGKILL or not self._oom.was_oom(instance.process.pid):
+            return ""
+        used = f", it last used {instance.memory[-1] / 1e6:.0f} MB" if instance.memory else ""
+        return f"{OOM}: the kernel ended it for memory{used}"
 
     def _forget(self, instance: Instance) -> None:
         self._cores.give_back(instance.id)
@@ -435,6 +451,8 @@ def outage_error(model: str, outage: Outage, now: float) -> InfsupError:
 
 
 def _error_of(instance: Instance, cause: str) -> InfsupError:
+    if cause.startswith(OOM):
+        return OutOfMemory(f"the worker of {instance.model!r} died: {cause}", retry_after=5)
     if cause.startswith("stalled"):
         return WorkerStalled(f"the worker of {instance.model!r} was ended: {cause}")
     return WorkerCrashed(f"the worker of {instance.model!r} died: {cause}")

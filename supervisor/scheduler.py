@@ -7,19 +7,19 @@ For a job of model M, the first that applies:
 3. a new instance of M, if `max_instances` and the circuit allow; another idle slot of M takes the job meanwhile, since
    reading a prompt afresh is cheaper than a load, and the new instance is a spare;
 4. the least recently used idle slot of M;
-6. wait in M's queue.
-
-(Rule 5, ending idle instances of other models for room, belongs to resources that are shared between models.)
+5. end a set of idle instances of other models that makes enough room (or none), the least valuable first, and spawn;
+6. wait in M's queue. A model that waits for room gets it once those who have it are without work, or have had it for
+   `swap_patience` (at least three times their load time): then they get no more jobs and make room.
 
 The cost of an event depends on the instances and clients of one model, never on the number of models. The one who
 calls must carry out every decision, in order; a decision is already entered in the state when it is returned.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from .queue import JobQueue, Waiting
+from .room import NOTHING, UNLIMITED, Contenders, Gpu, Needs, Room, Share, Tenant, choose_leavers, least
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class ModelLimits:
     parallel: int = 1
     max_queue: int = 512
     ttl: float = 300.0
+    needs: Needs = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Spawn:
 
     model: str
     instance: str
+    gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ class QueueIsFull(Exception):
         """Keep how many wait."""
         super().__init__(f"{waiting} jobs are waiting")
         self.waiting = waiting
+
+
+class NeverFits(Exception):
+    """The model can never have the room it needs, whatever else is ended."""
+
+    def __init__(self, needed: Share, possible: Share) -> None:
+        """Keep both sides."""
+        super().__init__(f"needed {needed}, possible {possible}")
+        self.needed = needed
+        self.possible = possible
 
 
 @dataclass(slots=True)
@@ -92,6 +104,10 @@ class InstanceSlots:
     idle_since: float = 0.0
     solo: bool = False
     """Its one job must stay alone."""
+    yields_to: str = ""
+    """It gets no more jobs: this other model has waited long enough for its room."""
+    since: float = 0.0
+    load_seconds: float = 0.0
 
     @property
     def running(self) -> int:
@@ -107,6 +123,7 @@ class _Model:
         self.queue = JobQueue()
         self.instances: dict[str, InstanceSlots] = {}
         self.leaving: set[str] = set()
+        self.asked = False
         self.not_before = 0.0
 
     @property
@@ -118,28 +135,35 @@ class _Model:
 class Scheduler:
     """The one owner of queues and slots."""
 
-    def __init__(self, concurrency: int = 0, new_instance_id: Callable[[str], str] | None = None) -> None:
-        """`concurrency` caps the jobs running at once over all models; 0 = no cap."""
+    def __init__(self, concurrency: int = 0, *, total: Share = UNLIMITED, swap_patience: float = 10.0) -> None:
+        """`concurrency` caps the jobs running at once over all models, 0 = no cap; `total` is what they share."""
         self.concurrency = concurrency
+        self.room = Room(total)
+        self._contenders = Contenders()
+        self._swap_patience = swap_patience
+        self._pinned = Share()
         self.running = 0
         self._models: dict[str, _Model] = {}
         self._instances: dict[str, InstanceSlots] = {}
+        self._leaving: set[str] = set()
         self._jobs: dict[str, Waiting] = {}
         self._keep_alive: dict[str, float] = {}
         self._held_back: OrderedDict[str, None] = OrderedDict()
         self._closed = False
         self._order = 0
         self._spawned = 0
-        self._new_id = new_instance_id or self._numbered
 
     # Models
 
     def set_model(self, limits: ModelLimits) -> None:
         """Add a model, or change its limits."""
-        if limits.name in self._models:
-            self._models[limits.name].limits = limits
+        state = self._models.get(limits.name)
+        if state is not None:
+            self._pinned = self._pinned - _pinned(state.limits)
+            state.limits = limits
         else:
             self._models[limits.name] = _Model(limits)
+        self._pinned = self._pinned + _pinned(limits)
 
     def hold(self, model: str, until: float) -> None:
         """Start no instance of this model before `until` (backoff, open circuit)."""
@@ -151,12 +175,13 @@ class Scheduler:
 
     def maintain(self, model: str, now: float) -> list[Decision]:
         """Start what `min_instances` and the queue need, after a hold has passed or a model was added."""
-        return list(self._spawn_needed(self._models[model], now))
+        return self._spawn_needed(self._models[model], now)
 
     def load(self, model: str, now: float) -> list[Decision]:
         """Start an instance unless there is one."""
         state = self._models[model]
-        return [] if state.instances or not self._may_spawn(state, now) else [self._spawn(state)]
+        state.asked = not state.instances
+        return self._spawn_needed(state, now)
 
     # Jobs
 
@@ -171,8 +196,9 @@ class Scheduler:
         prefix: tuple[bytes, ...] = (),
         keep_alive: float | None = None,
     ) -> list[Decision]:
-        """Take a new job. Raises `QueueIsFull` (the job is then not taken)."""
+        """Take a new job. Raises `QueueIsFull` and `NeverFits` (the job is then not taken)."""
         state = self._models[model]
+        self._check_possible(state)
         self._order += 1
         waiting = Waiting(job, model, client, priority, now, self._order, prefix)
         if keep_alive is not None:
@@ -213,15 +239,20 @@ class Scheduler:
         if slots.running == 0:
             slots.idle_since, slots.solo = now, False
         decisions = self._next(state, now)
-        if self._expires_at(slots) <= now:
+        if self._contenders and slots.running == 0:
+            decisions += self._contend(now)
+        if instance in self._instances and self._expires_at(slots) <= now:
             decisions += self._expire(slots)
         return decisions
 
     def cancel(self, model: str, job: str) -> bool:
         """Take a waiting job out of its queue; false when it does not wait (any more)."""
-        if self._models[model].queue.remove(job) is None:
+        state = self._models[model]
+        if state.queue.remove(job) is None:
             return False
         self._keep_alive.pop(job, None)
+        if not self._wants_instance(state):
+            self._settle(state)
         return True
 
     def drain_queue(self, model: str) -> list[str]:
@@ -230,14 +261,15 @@ class Scheduler:
 
     # Instances
 
-    def instance_ready(self, instance: str, capacity: int, now: float) -> list[Decision]:
+    def instance_ready(self, instance: str, capacity: int, now: float, *, load_seconds: float = 0.0) -> list[Decision]:
         """An instance has loaded and has `capacity` slots."""
         slots = self._instances.get(instance)
         if slots is None:
             return []
         slots.ready, slots.capacity, slots.idle_since = True, capacity, now
+        slots.load_seconds, slots.since = load_seconds, now
         slots.slots = [Slot(used_at=now) for _ in range(capacity)]
-        return self._dispatch(self._models[slots.model], now)
+        return [*self._dispatch(self._models[slots.model], now), *self._contend(now)]
 
     def instance_gone(self, instance: str, now: float) -> list[Decision]:
         """An instance can take no jobs any more (it drains, dies or is dead); its jobs are the caller's to requeue.
@@ -250,6 +282,7 @@ class Scheduler:
         state = self._models[slots.model]
         del state.instances[instance]
         state.leaving.add(instance)
+        self._leaving.add(instance)
         self.running -= slots.running
         return self._next(state, now)
 
@@ -257,7 +290,9 @@ class Scheduler:
         """The process of an instance that was gone has ended (or is given up): its place may be filled."""
         state = self._models[model]
         state.leaving.discard(instance)
-        return self._dispatch(state, now)
+        self._leaving.discard(instance)
+        self.room.give_back(instance)
+        return [*self._contend(now), *self._dispatch(state, now)]
 
     def due(self, now: float) -> list[Decision]:
         """Return the instances whose TTL has passed, taken out; call it when `next_due` has come."""
@@ -265,14 +300,16 @@ class Scheduler:
         for slots in list(self._instances.values()):
             if self._expires_at(slots) <= now:
                 decisions += self._expire(slots)
-        return decisions
+        return decisions + self._contend(now)
 
-    def next_due(self) -> float | None:
+    def next_due(self, now: float) -> float | None:
         """Return when `due` will next have something, None for never."""
-        return min(
-            (at for slots in self._instances.values() if (at := self._expires_at(slots)) < _NEVER),
-            default=None,
-        )
+        times = [self._expires_at(slots) for slots in self._instances.values()]
+        if self._contenders:
+            # Those whose patience is over already were looked at: only an event can change what came of it.
+            times += [at for slots in self._instances.values() if (at := self._patience_ends(slots)) > now]
+        due = min(times, default=_NEVER)
+        return None if due == _NEVER else due
 
     # Views
 
@@ -314,7 +351,7 @@ class Scheduler:
                 break
             name, _ = self._held_back.popitem(last=False)
             decisions += self._dispatch(self._models[name], now)
-        return decisions + list(self._spawn_needed(state, now))
+        return decisions + self._spawn_needed(state, now)
 
     def _dispatch(self, state: _Model, now: float) -> list[Decision]:
         decisions: list[Decision] = []
@@ -332,8 +369,8 @@ class Scheduler:
             self._jobs[head.job] = head
             self.running += 1
             decisions.append(Assign(head.job, slots.id))
-            if not fresh and self._may_spawn(state, now) and not state.reserved:
-                decisions.append(self._spawn(state))  # rule 3, the spare
+            if not fresh and not state.reserved and self._may_spawn(state, now) and self._has_room(state):
+                decisions.append(self._spawn(state, now))  # rule 3, the spare
         decisions += self._spawn_needed(state, now)
         return decisions
 
@@ -358,52 +395,146 @@ class Scheduler:
         return [
             (slots, slot)
             for slots in state.instances.values()
-            if slots.ready and not slots.solo
+            if slots.ready and not slots.solo and not slots.yields_to
             for slot in slots.slots
             if slot.job is None
         ]
 
-    def _spawn_needed(self, state: _Model, now: float) -> Iterator[Decision]:
-        limits = state.limits
-        while self._may_spawn(state, now):
-            too_few = len(state.instances) < limits.min_instances
-            # A job that waits for `concurrency` needs no instance yet.
-            needed = not self._full and len(state.queue) > state.reserved and not self._idle_slots(state)
-            if not too_few and not needed:
-                return
-            yield self._spawn(state)
+    def _spawn_needed(self, state: _Model, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        while self._wants_instance(state) and self._may_spawn(state, now):
+            if not self._has_room(state):
+                if state.limits.name not in self._contenders:
+                    decisions += self._make_room(state, now)
+                return decisions
+            decisions.append(self._spawn(state, now))
+        self._settle(state)
+        return decisions
+
+    def _wants_instance(self, state: _Model) -> bool:
+        if len(state.instances) < state.limits.min_instances or (state.asked and not state.instances):
+            return True
+        # A job that waits for `concurrency` needs no instance yet.
+        return not self._full and len(state.queue) > state.reserved and not self._idle_slots(state)
 
     def _may_spawn(self, state: _Model, now: float) -> bool:
         if self._closed or now < state.not_before:
             return False
         return len(state.instances) + len(state.leaving) < state.limits.max_instances
 
-    def _spawn(self, state: _Model) -> Spawn:
+    def _spawn(self, state: _Model, now: float) -> Spawn:
         limits = state.limits
-        slots = InstanceSlots(self._new_id(limits.name), limits.name, max(1, limits.parallel), limits.ttl)
         self._spawned += 1
-        state.instances[slots.id] = self._instances[slots.id] = slots
-        return Spawn(limits.name, slots.id)
+        state.asked = False
+        name = f"{limits.name}-{self._spawned}"
+        slots = InstanceSlots(name, limits.name, max(1, limits.parallel), limits.ttl, since=now)
+        state.instances[name] = self._instances[name] = slots
+        share = least(limits.needs)
+        extra = Share(gpu=1)
+        if limits.needs.gpu is Gpu.AUTO and self.room.free.covers(extra):
+            share = share if self._contenders.is_ahead(limits.name, extra) else share + extra
+        self.room.take(name, share)
+        return Spawn(limits.name, name, share.gpu > 0)
+
+    # Room
+
+    def _check_possible(self, state: _Model) -> None:
+        needed = least(state.limits.needs)
+        possible = self.room.total - self._pinned + _pinned(state.limits)
+        if not possible.covers(needed):
+            raise NeverFits(needed, possible)
+
+    def _has_room(self, state: _Model) -> bool:
+        needed = least(state.limits.needs)
+        return self.room.free.covers(needed) and not self._contenders.is_ahead(state.limits.name, needed)
+
+    def _settle(self, state: _Model) -> None:
+        """The model waits for no room any more; if nobody does, who was to make room goes on."""
+        if self._contenders.remove(state.limits.name) and not self._contenders:
+            for slots in self._instances.values():
+                slots.yields_to = ""
+
+    def _contend(self, now: float) -> list[Decision]:
+        """Look again at those who wait for room, after something changed."""
+        decisions: list[Decision] = []
+        for model in self._contenders.first_in_line():
+            state = self._models[model]
+            decisions += self._dispatch(state, now)
+            if model in self._contenders:
+                decisions += self._make_room(state, now)
+        return decisions
+
+    def _make_room(self, state: _Model, now: float) -> list[Decision]:
+        """Rule 5: let those leave who have no work, and those whose time is over once their jobs are done."""
+        needed = least(state.limits.needs)
+        coming = self.room.held([*self._leaving, *(one.id for one in self._instances.values() if one.yields_to)])
+        available = self.room.free + coming
+        lacking = Share(max(0, needed.memory - self.room.free.memory), max(0, needed.gpu - self.room.free.gpu))
+        self._contenders.add(state.limits.name, lacking if lacking != Share() else needed)
+        if available.covers(needed):
+            return []
+        tenants = self._tenants(state, now)
+        leavers = choose_leavers(self.room, coming, needed, (tenant for tenant in tenants if tenant.idle >= 0))
+        if leavers is None:
+            leavers = choose_leavers(self.room, coming, needed, tenants) or []
+        decisions: list[Decision] = []
+        for name in leavers:
+            slots = self._instances[name]
+            if slots.running:
+                slots.yields_to = state.limits.name
+            else:
+                decisions += self._expire(slots, state.limits.name)
+        return decisions
+
+    def _tenants(self, contender: _Model, now: float) -> list[Tenant]:
+        """Return who may be ended for the contender: `idle` is negative for those that still have work."""
+        tenants: list[Tenant] = []
+        for state in {slots.model: self._models[slots.model] for slots in self._instances.values()}.values():
+            if state is contender:
+                continue
+            mine = [slots for slots in state.instances.values() if slots.ready]
+            spare = len(state.instances) - state.limits.min_instances
+            with_work = [slots for slots in mine if slots.running or len(state.queue)]
+            idle = sorted((slots for slots in mine if slots not in with_work), key=lambda one: one.idle_since)
+            over = [slots for slots in with_work if self._patience_ends(slots) <= now]
+            candidates = [Tenant(one.id, now - one.idle_since, one.load_seconds) for one in idle]
+            candidates += [Tenant(one.id, -1.0, one.load_seconds) for one in over]
+            tenants += candidates[: max(0, spare)]
+        return tenants
+
+    def _patience_ends(self, slots: InstanceSlots) -> float:
+        """When an instance with work has had its room long enough; never again once it makes room."""
+        if not slots.ready or slots.yields_to:
+            return _NEVER
+        return slots.since + max(self._swap_patience, 3 * slots.load_seconds)
+
+    # The end of an instance
 
     def _expires_at(self, slots: InstanceSlots) -> float:
         state = self._models[slots.model]
+        if slots.yields_to and not slots.running:
+            return slots.idle_since
         if not slots.ready or slots.running or slots.ttl < 0 or len(state.queue):
             return _NEVER
         if len(state.instances) <= state.limits.min_instances:
             return _NEVER
         return slots.idle_since + slots.ttl
 
-    def _expire(self, slots: InstanceSlots) -> list[Decision]:
+    def _expire(self, slots: InstanceSlots, room_for: str = "") -> list[Decision]:
         state = self._models[slots.model]
         del state.instances[slots.id], self._instances[slots.id]
         state.leaving.add(slots.id)
-        return [Drain(slots.id, "ttl")]
-
-    def _numbered(self, model: str) -> str:
-        return f"{model}-{self._spawned + 1}"
+        self._leaving.add(slots.id)
+        room_for = room_for or slots.yields_to
+        return [Drain(slots.id, f"room for {room_for}" if room_for else "ttl")]
 
 
 _NEVER = float("inf")
+
+
+def _pinned(limits: ModelLimits) -> Share:
+    share = least(limits.needs)
+    return Share(share.memory * limits.min_instances, share.gpu * limits.min_instances)
 
 
 def _common_prefix(left: tuple[bytes, ...], right: tuple[bytes, ...]) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import socket
@@ -14,6 +15,7 @@ from infsup.protocol.runtime import jobs_endpoint
 from .config import Config
 from .core import Core
 from .gateway_process import Gateway, open_listener
+from .notify import Notifier
 from .restart import RestartPolicy
 from .runtime_lock import RuntimeLock
 from .scheduler import Decision
@@ -37,6 +39,7 @@ class Server:
         self._gateways: list[Gateway] = []
         self._core: Core | None = None
         self._announced = False
+        self._notifier = Notifier.from_env(os.environ)
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `infsup stop`; a second one ends everything at once.
@@ -46,6 +49,7 @@ class Server:
         with RuntimeLock(self._directory), open_listener(*self.address) as listener:
             self.address = (self.address[0], listener.getsockname()[1])
             self._core = Core(self._config, self._directory, self)
+            watchdog = asyncio.create_task(self._feed_watchdog())
             try:
                 self._handle_signals()
                 self._core.start()
@@ -53,9 +57,11 @@ class Server:
                 await self._stop.wait()
                 await self._shut_down(self._core)
             finally:
+                watchdog.cancel()
                 for gateway in self._gateways:
                     gateway.close()
                 self._core.close()
+                self._notifier.close()
 
     def request_stop(self, *, immediate: bool) -> None:
         """Begin to stop; asked twice, or `immediate`, without waiting for running jobs."""
@@ -71,6 +77,7 @@ class Server:
             self._announced = True
             host, port = self.address
             shown = f"[{host}]" if ":" in host else host
+            self._notifier.ready(f"{len(self._config.models)} model(s) on port {port}")
             log.info("ready: http://%s:%d/v1 (%s)", shown, port, ", ".join(self._config.models))
 
     def carry_out(self, decisions: list[Decision]) -> None:
@@ -100,7 +107,15 @@ class Server:
             self._gateways.append(gateway)
             gateway.start()
 
+    async def _feed_watchdog(self) -> None:
+        # In the loop on purpose: systemd is to see when the loop stands still.
+        interval = self._notifier.watchdog_interval
+        while interval is not None:
+            self._notifier.watchdog()
+            await asyncio.sleep(interval)
+
     async def _shut_down(self, core: Core) -> None:
+        self._notifier.stopping()
         log.info("stopping: running jobs get up to %g s", self._config.pool.drain_timeout)
         gentle = asyncio.create_task(core.stop(self._config.pool.drain_timeout))
         hurry = asyncio.create_task(self._stop_now.wait())

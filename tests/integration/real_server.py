@@ -45,7 +45,9 @@ class RealServer:
         """Start it on a free port and wait until it answers."""
         command = [*cli(), "start", str(self.config), "--port", "0", "--runtime-dir", str(self.runtime), *arguments]
         with self.log.open("wb") as log:
-            self._popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            # What is learned about memory stays in this directory: tests must not teach the machine, nor one another.
+            env = {**os.environ, "HOME": str(self.directory)}
+            self._popen = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
         wait_for(self._address_known, START_SECONDS, lambda: f"no ready line in:\n{self.output()}")
         wait_for(lambda: self.get("/health")[0] == 200, START_SECONDS, self.output)
 

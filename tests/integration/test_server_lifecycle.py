@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -238,3 +239,17 @@ retries = 0
 
 def test_runtime_directory_is_private(faults: RealServer) -> None:
     assert faults.runtime.stat().st_mode & 0o777 == 0o700
+
+
+def test_systemd_is_told_ready_watchdog_and_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        with serve('[models.m]\ntask = "text-completion"\nengine = "fault"\n', tmp_path):
+            heard: list[str] = []
+            while not {"READY=1", "WATCHDOG=1"} <= set(heard):
+                heard.append(manager.recv(1000).decode().split("\n")[0])
+        while (word := manager.recv(1000).decode().split("\n")[0]) != "STOPPING=1":
+            assert word == "WATCHDOG=1"

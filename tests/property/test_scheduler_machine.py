@@ -4,12 +4,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from infsup.supervisor.room import Gpu, Needs, Share
 from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, QueueIsFull, Scheduler, Spawn
 
+TOTAL = Share(memory=100, gpu=1)
 MODELS = {
     "one": ModelLimits("one", ttl=5.0, max_queue=4),
     "two": ModelLimits("two", min_instances=1, max_instances=3, ttl=0.0, max_queue=4),
-    "par": ModelLimits("par", max_instances=2, parallel=2, ttl=-1.0, max_queue=4),
+    "par": ModelLimits("par", max_instances=2, parallel=2, ttl=-1.0, max_queue=4, needs=Needs(memory=20)),
+    "big": ModelLimits("big", ttl=-1.0, max_queue=4, needs=Needs(memory=70)),
+    "gpu": ModelLimits("gpu", ttl=-1.0, max_queue=4, needs=Needs(memory=30, gpu=Gpu.MUST)),
+    "gpu2": ModelLimits("gpu2", ttl=-1.0, max_queue=4, needs=Needs(memory=10, gpu=Gpu.MUST)),
+    "auto": ModelLimits("auto", max_instances=2, ttl=4.0, max_queue=4, needs=Needs(memory=5, gpu=Gpu.AUTO)),
 }
 
 
@@ -18,7 +24,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @initialize(concurrency=st.sampled_from([0, 1, 3]))
     def start(self, concurrency: int) -> None:
-        self.scheduler = Scheduler(concurrency)
+        self.scheduler = Scheduler(concurrency, total=TOTAL, swap_patience=2.0)
         self.now = 0.0
         self.count = 0
         self.waiting: dict[str, str] = {}
@@ -27,6 +33,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.ready: dict[str, str] = {}
         self.leaving: dict[str, str] = {}
         self.solo: set[str] = set()
+        self.gpu: set[str] = set()
         for limits in MODELS.values():
             self.scheduler.set_model(limits)
             self.carry_out(self.scheduler.maintain(limits.name, self.now))
@@ -39,7 +46,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert instance in self.ready, "assigned to an instance that is not ready"
                     assert self.waiting.pop(job) == self.ready[instance]
                     self.running[job] = instance
-                case Spawn(model, instance):
+                case Spawn(model, instance, gpu):
+                    if gpu:
+                        self.gpu.add(instance)
+                    assert gpu or MODELS[model].needs.gpu is not Gpu.MUST
                     assert instance not in {**self.loading, **self.ready, **self.leaving}
                     self.loading[instance] = model
                 case Drain(instance):
@@ -116,13 +126,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.carry_out(self.scheduler.due(self.now))
-        due = self.scheduler.next_due()
+        due = self.scheduler.next_due(self.now)
         assert due is None or due > self.now
 
     @rule(model=st.sampled_from(sorted(MODELS)), seconds=st.floats(0.0, 5.0))
     def hold(self, model: str, seconds: float) -> None:
         self.scheduler.hold(model, self.now + seconds)
         self.now += seconds
+        self.carry_out(self.scheduler.due(self.now))
         self.carry_out(self.scheduler.maintain(model, self.now))
 
     @invariant()
@@ -132,6 +143,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         everywhere = [*self.loading.values(), *self.ready.values(), *self.leaving.values()]
         for name, limits in MODELS.items():
             assert everywhere.count(name) <= limits.max_instances
+        there = {**self.loading, **self.ready, **self.leaving}
+        assert sum(MODELS[model].needs.memory for model in there.values()) <= TOTAL.memory
+        assert len(self.gpu.intersection(there)) <= TOTAL.gpu
         for instance, model in self.ready.items():
             jobs = [job for job, where in self.running.items() if where == instance]
             assert len(jobs) <= (1 if self.solo.intersection(jobs) else MODELS[model].parallel)
@@ -153,13 +167,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.scheduler.concurrency and len(self.running) >= self.scheduler.concurrency
         ):
             return
+        there = list({**self.loading, **self.ready, **self.leaving}.values())
         for name in set(self.waiting.values()):
+            if name not in there:
+                # It waits for room: then others have that room, or are about to give it back.
+                assert there, "a job waits and nothing is on its way"
+                continue
             slots = list(self.ready.values()).count(name) * MODELS[name].parallel
             busy = sum(self.ready[instance] == name for instance in self.running.values())
             alone = any(job in self.solo for job in (*self.waiting, *self.running))
-            assert busy == slots or (alone and busy), "a job waits beside an idle slot"
-            there = [*self.loading.values(), *self.ready.values(), *self.leaving.values()].count(name)
-            assert there, "a job waits and nothing is on its way"
+            makes_room = busy and any(other != name for other in self.waiting.values())
+            assert busy == slots or (alone and busy) or makes_room, "a job waits beside an idle slot"
 
     def teardown(self) -> None:
         """Everything that was taken ends once the machine is let run."""
@@ -176,6 +194,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             elif self.running:
                 job, instance = self.running.popitem()
                 self.carry_out(self.scheduler.finish(instance, job, self.now))
+            elif self.waiting and (due := self.scheduler.next_due(self.now)) is not None:
+                self.now = due
+                self.carry_out(self.scheduler.due(self.now))
             else:
                 break
         assert not self.waiting, "a job was never run"

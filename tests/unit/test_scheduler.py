@@ -1,12 +1,15 @@
 """The scheduling rules, one by one."""
 
+from typing import Any
+
 import pytest
 
-from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, QueueIsFull, Scheduler, Spawn
+from infsup.supervisor.room import Gpu, Needs, Share
+from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Scheduler, Spawn
 
 
-def make(*limits: ModelLimits, concurrency: int = 0) -> Scheduler:
-    scheduler = Scheduler(concurrency)
+def make(*limits: ModelLimits, concurrency: int = 0, **options: Any) -> Scheduler:
+    scheduler = Scheduler(concurrency, **options)
     for one in limits:
         scheduler.set_model(one)
     return scheduler
@@ -132,7 +135,7 @@ def test_ttl_passes_drains_once_and_frees_the_place_when_reaped() -> None:
     scheduler = make(ModelLimits("m", ttl=10.0))
     ready(scheduler, scheduler.submit("m", "j1", 0.0))
     scheduler.finish("m-1", "j1", 5.0)
-    assert scheduler.next_due() == 15.0
+    assert scheduler.next_due(5.0) == 15.0
     assert scheduler.due(14.9) == []
     assert scheduler.due(15.0) == [Drain("m-1", "ttl")]
     assert scheduler.due(15.0) == []
@@ -151,7 +154,7 @@ def test_ttl_zero_ends_after_each_job_but_not_with_work_left() -> None:
 def test_ttl_never_goes_below_min_instances() -> None:
     scheduler = make(ModelLimits("m", min_instances=1, max_instances=2, ttl=1.0))
     ready(scheduler, scheduler.maintain("m", 0.0))
-    assert scheduler.next_due() is None
+    assert scheduler.next_due(0.0) is None
     assert scheduler.due(100.0) == []
 
 
@@ -159,10 +162,10 @@ def test_keep_alive_of_the_last_job_replaces_the_ttl() -> None:
     scheduler = make(ModelLimits("m", ttl=10.0))
     ready(scheduler, scheduler.submit("m", "j1", 0.0, keep_alive=-1))
     scheduler.finish("m-1", "j1", 1.0)
-    assert scheduler.next_due() is None
+    assert scheduler.next_due(0.0) is None
     scheduler.submit("m", "j2", 2.0, keep_alive=3.0)
     scheduler.finish("m-1", "j2", 2.0)
-    assert scheduler.next_due() == 5.0
+    assert scheduler.next_due(2.0) == 5.0
 
 
 def test_requeue_after_a_death_goes_to_the_front() -> None:
@@ -206,3 +209,60 @@ def test_requeue_solo_gets_an_instance_to_itself() -> None:
     assert scheduler.submit("m", "j3", 2.0) == []
     assert scheduler.finish("m-2", "j1", 3.0) == [Assign("j2", "m-2")]
     assert scheduler.finish("m-2", "j2", 4.0) == [Assign("j3", "m-2")]
+
+
+def gpu_model(name: str, **changes: Any) -> ModelLimits:
+    return ModelLimits(name, **{"ttl": -1.0, "needs": Needs(gpu=Gpu.MUST), **changes})
+
+
+def test_room_idle_holder_leaves_at_once_for_another_model() -> None:
+    scheduler = make(gpu_model("a"), gpu_model("b"), total=Share(memory=0, gpu=1))
+    ready(scheduler, scheduler.submit("a", "a1", 0.0))
+    scheduler.finish("a-1", "a1", 1.0)
+    assert scheduler.submit("b", "b1", 1.5) == [Drain("a-1", "room for b")]
+    assert scheduler.instance_reaped("a", "a-1", 1.6) == [Spawn("b", "b-2", gpu=True)]
+
+
+def test_room_holder_with_work_keeps_it_for_its_patience_then_gives_way() -> None:
+    scheduler = make(gpu_model("a"), gpu_model("b"), total=Share(gpu=1), swap_patience=10.0)
+    ready(scheduler, scheduler.submit("a", "a1", 0.0))
+    scheduler.submit("a", "a2", 0.0)
+    scheduler.submit("a", "a3", 0.0)
+    assert scheduler.submit("b", "b1", 1.0) == []
+    assert scheduler.finish("a-1", "a1", 5.0) == [Assign("a2", "a-1")]
+    assert scheduler.next_due(5.0) == 10.0
+    assert scheduler.due(10.0) == []
+    assert scheduler.finish("a-1", "a2", 11.0) == [Drain("a-1", "room for b")]
+    spawned = scheduler.instance_reaped("a", "a-1", 11.1)
+    assert spawned == [Spawn("b", "b-2", gpu=True)]
+    assert ready(scheduler, spawned, 12.0) == [Assign("b1", "b-2")]
+    # Now a waits, and gets it as soon as b has no work.
+    assert scheduler.finish("b-2", "b1", 13.0) == [Drain("b-2", "room for a")]
+    assert ready(scheduler, scheduler.instance_reaped("b", "b-2", 13.1), 14.0) == [Assign("a3", "a-3")]
+
+
+def test_room_automatic_gpu_falls_back_and_leaves_it_to_who_needs_it() -> None:
+    auto = ModelLimits("auto", max_instances=2, needs=Needs(gpu=Gpu.AUTO))
+    scheduler = make(auto, total=Share(gpu=1))
+    assert scheduler.submit("auto", "j1", 0.0) == [Spawn("auto", "auto-1", gpu=True)]
+    assert scheduler.submit("auto", "j2", 0.0) == [Spawn("auto", "auto-2", gpu=False)]
+
+
+def test_room_least_valuable_leave_and_nobody_for_nothing() -> None:
+    small = [ModelLimits(name, ttl=-1.0, needs=Needs(memory=40)) for name in ("quick", "slow")]
+    big = ModelLimits("big", needs=Needs(memory=50))
+    scheduler = make(*small, big, total=Share(memory=100))
+    for name, seconds in (("quick", 0.1), ("slow", 30.0)):
+        spawned = scheduler.load(name, 0.0)
+        assert isinstance(spawned[0], Spawn)
+        scheduler.instance_ready(spawned[0].instance, 1, 0.0, load_seconds=seconds)
+    assert scheduler.submit("big", "b1", 5.0) == [Drain("quick-1", "room for big")]
+
+
+def test_room_that_can_never_be_is_refused_at_once() -> None:
+    pinned = ModelLimits("pinned", min_instances=1, needs=Needs(memory=60))
+    scheduler = make(pinned, ModelLimits("big", needs=Needs(memory=50)), gpu_model("gpu"), total=Share(memory=100))
+    for name in ("big", "gpu"):
+        with pytest.raises(NeverFits):
+            scheduler.submit(name, "j", 0.0)
+        assert scheduler.waiting(name) == 0
