@@ -1,0 +1,158 @@
+"""The training loop: Muon for matrices, AdamW for the rest, warm-up and cosine, checkpoints to resume from."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from scripts.tiny.muon import Muon
+from scripts.tiny.packing import CONTEXT, Batch, batches
+from scripts.tiny.tokenizer import END, SIZE, STOP
+
+PART_TOKENS = 1536
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train. `minutes`, when given, fits the schedule into a time instead of `steps`."""
+
+    steps: int = 2600
+    rate: float = 3e-3
+    warmup: int = 60
+    seed: int = 0
+    minutes: float | None = None
+    save_every_s: float = 240.0
+
+
+def new_model(seed: int) -> LlamaForCausalLM:
+    """The architecture: 1.7 million parameters."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=SIZE,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            max_position_embeddings=CONTEXT,
+            rope_theta=10000.0,
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=True,
+            bos_token_id=END,
+            eos_token_id=STOP,
+            pad_token_id=END,
+        )
+    )
+
+
+def optimizers(model: LlamaForCausalLM, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices, AdamW for embeddings and norms."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        Muon(matrices, lr=rate, weight_decay=0.02),
+        torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
+    ]
+
+
+def loss_of(model: Any, batch: Batch) -> torch.Tensor:
+    """Weighted sum of the cross entropies of next tokens."""
+    owner = torch.from_numpy(batch.owner)
+    width = owner.shape[1]
+    seen = (owner[:, :, None] == owner[:, None, :]) & torch.ones(width, width, dtype=torch.bool).tril()
+    mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)[:, None]
+    tokens = torch.from_numpy(batch.tokens)
+    hidden = model.model(
+        input_ids=tokens, position_ids=torch.from_numpy(batch.positions), attention_mask=mask, use_cache=False
+    )[0]
+    weights = torch.from_numpy(batch.weights)[:, 1:].reshape(-1)
+    chosen = weights > 0
+    logits = model.lm_head(hidden[:, :-1].reshape(-1, hidden.shape[-1])[chosen])
+    each = functional.cross_entropy(logits, tokens[:, 1:].reshape(-1)[chosen], reduction="none")
+    return (each * weights[chosen]).sum()
+
+
+def backward(model: Any, batch: Batch) -> float:
+    """Gradients of the mean loss of `batch`, a few rows at a time: activations that fit the cache halve the time."""
+    rows = max(1, PART_TOKENS // batch.tokens.shape[1])
+    whole = float(batch.weights[:, 1:].sum())
+    total = 0.0
+    for at in range(0, len(batch.tokens), rows):
+        part = Batch(*(a[at : at + rows] for a in (batch.tokens, batch.weights, batch.positions, batch.owner)))
+        loss = loss_of(model, part) / whole
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total
+
+
+def factor(done: float, step: int, warmup: int) -> float:
+    """The learning rate as a share of its peak after a share `done` of the run."""
+    return min(1.0, (step + 1) / warmup) * (0.5 * (1 + math.cos(math.pi * min(done, 1.0))) * 0.995 + 0.005)
+
+
+def run(
+    tokenizer: Tokenizer, folder: Path, plan: Plan, *, resume: bool = False, anew: bool = False
+) -> LlamaForCausalLM:
+    """Train and return the model; `folder` gets `checkpoint.pt` now and then, from which `resume` goes on; `anew`
+    begins the schedule again (a second phase).
+    """
+    model = new_model(plan.seed)
+    optims = optimizers(model, plan.rate)
+    first, spent, file = 0, 0.0, folder / "checkpoint.pt"
+    if resume and file.exists():
+        state = torch.load(file)
+        model.load_state_dict(state["model"])
+        for optim, saved in zip(optims, state["optims"], strict=True):
+            optim.load_state_dict(saved)
+        first, spent = state["step"], 0.0 if anew else state["spent"]
+    stream = batches(tokenizer, plan.seed + 1000 + first)
+    begun = saved_at = time.monotonic() - spent
+    recent: list[float] = []
+    step = first
+    while True:
+        elapsed = time.monotonic() - begun
+        done = max(elapsed / (60 * plan.minutes), 0) if plan.minutes else (step - (first if anew else 0)) / plan.steps
+        if done >= 1:
+            break
+        for optim in optims:
+            for group in optim.param_groups:
+                group["lr"] = plan.rate * factor(done, step, plan.warmup)
+        loss = backward(model, next(stream))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optim in optims:
+            optim.step()
+            optim.zero_grad(set_to_none=True)
+        recent.append(loss)
+        step += 1
+        if step % 20 == 0:
+            print(f"step {step} loss {np.mean(recent):.4f} done {done:.3f} {elapsed:.0f} s", flush=True)
+            recent = []
+        if elapsed - (saved_at - begun) > plan.save_every_s:
+            saved_at = time.monotonic()
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optims": [o.state_dict() for o in optims],
+                    "step": step,
+                    "spent": elapsed,
+                },
+                file,
+            )
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "optims": [o.state_dict() for o in optims],
+            "step": step,
+            "spent": time.monotonic() - begun,
+        },
+        file,
+    )
+    return model
