@@ -130,11 +130,8 @@ class Core:
                 case Spawn(model, instance, gpu):
                     self.pool.spawn(model, instance, gpu=gpu)
                 case Drain(instance, reason):
-                    self.pool.drain(self.pool.instances[instance], reason, self._grace_of(instance))
+                    self.pool.drain(self.pool.instances[instance], reason)
         self._set_ttl_timer()
-
-    def _grace_of(self, instance: str) -> float:
-        return self._config.models[self.pool.instances[instance].model].cancel_grace
 
     def _set_ttl_timer(self) -> None:
         due = self.scheduler.next_due(self._loop.time())

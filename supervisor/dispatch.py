@@ -153,7 +153,7 @@ class Dispatcher:
             self._on_chunk(record, packet)
         elif packet.kind is Kind.BOUNCED:
             # Somebody else told the worker to leave: without a drain it would get the job back at once.
-            self._pool.drain(instance, "the worker leaves", self._models[record.model].cancel_grace)
+            self._pool.drain(instance, "the worker leaves")
             self._release(record, instance, served=False)
             self._retry(record)
         else:

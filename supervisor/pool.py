@@ -35,6 +35,7 @@ from .oom import OomWatch
 from .process import ChildProcess, LogRing
 from .restart import Outage, RestartPolicy
 from .scheduler import Decision, Scheduler
+from .wear import find_wear
 from .worker_env import load_order, oversubscribed, worker_environment
 
 log = logging.getLogger("infsup.pool")
@@ -251,18 +252,29 @@ class Pool:
             self.policies[instance.model].on_served()
         if instance.state is State.BUSY and not instance.jobs:
             instance.move(State.IDLE)
+        self._expect_end(instance)
 
     # Ending
 
-    def drain(self, instance: Instance, reason: str, grace: float) -> None:
-        """Let the instance finish its jobs and leave; after `grace` seconds it is killed."""
+    def drain(self, instance: Instance, reason: str, limit: float | None = None) -> None:
+        """Let the instance finish its jobs and leave; it is killed if it does not leave then.
+
+        `limit` bounds the time for its jobs, in seconds; without one they may take as long as they make progress.
+        """
         if instance.ended or instance.state is State.DRAINING:
             return
         instance.move(State.DRAINING, reason)
         self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
         if not self.send(instance, Packet(Kind.DRAIN)):
             instance.process.signal(signal.SIGTERM)  # it has not said hello yet
-        self._later(grace, lambda: self.kill(instance, f"did not leave within {grace:g} s ({reason})"))
+        if limit is not None:
+            self._later(limit, lambda: self.kill(instance, f"did not leave within {limit:g} s ({reason})"))
+        self._expect_end(instance)
+
+    def _expect_end(self, instance: Instance) -> None:
+        if instance.state is State.DRAINING and not instance.jobs:
+            grace = self._models[instance.model].cancel_grace
+            self._later(grace, lambda: self.kill(instance, f"did not leave within {grace:g} s of its last job"))
 
     def kill(self, instance: Instance, cause: str) -> None:
         """End an instance by force, at once."""
@@ -295,6 +307,14 @@ class Pool:
             stall = None if instance.ended or instance.dumping else find_stall(instance, self._limits(instance), now)
             if stall is not None:
                 self._end_stalled(instance, stall)
+            elif (wear := find_wear(instance, self._models[instance.model], now)) is not None:
+                self._recycle(instance, wear)
+
+    def _recycle(self, instance: Instance, wear: str) -> None:
+        decisions = self._scheduler.recycle(instance.id, self._loop.time())
+        if decisions:
+            log.info("%s: to be replaced: %s", instance.id, wear)
+            self._events.carry_out(decisions)
 
     async def stop(self, grace: float) -> None:
         """End all instances: drain, after `grace` seconds kill; returns when every process is reaped."""

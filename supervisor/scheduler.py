@@ -54,7 +54,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """End an idle instance: it is out of the scheduler already, so no job can race with it."""
+    """End an instance after the jobs that it has: it is out of the scheduler already, so no job can race with it."""
 
     instance: str
     reason: str
@@ -108,6 +108,9 @@ class InstanceSlots:
     """It gets no more jobs: this other model has waited long enough for its room."""
     since: float = 0.0
     load_seconds: float = 0.0
+    replaces: str = ""
+    """The instance that leaves once this one is ready."""
+    retiring: bool = False
 
     @property
     def running(self) -> int:
@@ -142,7 +145,6 @@ class Scheduler:
         self._contenders = Contenders()
         self._swap_patience = swap_patience
         self._pinned = Share()
-        self.running = 0
         self._models: dict[str, _Model] = {}
         self._instances: dict[str, InstanceSlots] = {}
         self._leaving: set[str] = set()
@@ -220,20 +222,20 @@ class Scheduler:
         waiting = replace(self._jobs.pop(job), solo=solo)
         state = self._models[waiting.model]
         state.queue.push(waiting)
-        return self._dispatch(state, now)
+        return self._next(state, now)
 
     def finish(self, instance: str, job: str, now: float) -> list[Decision]:
         """A job has left its slot, however it ended; the slot is idle."""
         slots = self._instances.get(instance)
-        self._jobs.pop(job, None)
+        waiting = self._jobs.pop(job, None)
         keep_alive = self._keep_alive.pop(job, None)
         if slots is None:
-            return []
+            # Its instance was leaving or is dead; what it gives back is its place under `concurrency`.
+            return [] if waiting is None else self._next(self._models[waiting.model], now)
         state = self._models[slots.model]
         for slot in slots.slots:
             if slot.job == job:
                 slot.job, slot.used_at = None, now
-                self.running -= 1
         if keep_alive is not None:
             slots.ttl = keep_alive
         if slots.running == 0:
@@ -269,22 +271,41 @@ class Scheduler:
         slots.ready, slots.capacity, slots.idle_since = True, capacity, now
         slots.load_seconds, slots.since = load_seconds, now
         slots.slots = [Slot(used_at=now) for _ in range(capacity)]
-        return [*self._dispatch(self._models[slots.model], now), *self._contend(now)]
+        decisions = self._dispatch(self._models[slots.model], now)
+        if (old := self._instances.get(slots.replaces)) is not None:
+            decisions += self._leave(old, "recycled")
+        return decisions + self._contend(now)
+
+    def recycle(self, instance: str, now: float) -> list[Decision]:
+        """Replace an instance: where there is room the new one is loaded first, else the old one leaves at once.
+
+        Either way the old one finishes its jobs. Harmless when it is being replaced already.
+        """
+        slots = self._instances.get(instance)
+        if slots is None or slots.retiring or not slots.ready or self._closed:
+            return []
+        state = self._models[slots.model]
+        if now < state.not_before:
+            return []
+        slots.retiring = True
+        if not self._has_room(state) or state.leaving:
+            return [*self._leave(slots, "recycled"), *self._next(state, now)]
+        spawn = self._spawn(state, now)
+        self._instances[spawn.instance].replaces = instance
+        return [spawn]
 
     def instance_gone(self, instance: str, now: float) -> list[Decision]:
         """An instance can take no jobs any more (it drains, dies or is dead); its jobs are the caller's to requeue.
 
         Its process still counts against `max_instances` until `instance_reaped`.
         """
-        slots = self._instances.pop(instance, None)
+        slots = self._instances.get(instance)
         if slots is None:
             return []
-        state = self._models[slots.model]
-        del state.instances[instance]
-        state.leaving.add(instance)
-        self._leaving.add(instance)
-        self.running -= slots.running
-        return self._next(state, now)
+        self._take_out(slots)
+        if (old := self._instances.get(slots.replaces)) is not None:
+            old.retiring = False  # the replacement never came to be
+        return self._next(self._models[slots.model], now)
 
     def instance_reaped(self, model: str, instance: str, now: float) -> list[Decision]:
         """The process of an instance that was gone has ended (or is given up): its place may be filled."""
@@ -312,6 +333,11 @@ class Scheduler:
         return None if due == _NEVER else due
 
     # Views
+
+    @property
+    def running(self) -> int:
+        """How many jobs instances have, also those that are leaving."""
+        return len(self._jobs)
 
     def waiting(self, model: str) -> int:
         """Return how many jobs of a model wait."""
@@ -367,7 +393,6 @@ class Scheduler:
             slot.job, slot.context, slot.used_at = head.job, head.prefix, now
             slots.solo = head.solo
             self._jobs[head.job] = head
-            self.running += 1
             decisions.append(Assign(head.job, slots.id))
             if not fresh and not state.reserved and self._may_spawn(state, now) and self._has_room(state):
                 decisions.append(self._spawn(state, now))  # rule 3, the spare
@@ -521,12 +546,19 @@ class Scheduler:
         return slots.idle_since + slots.ttl
 
     def _expire(self, slots: InstanceSlots, room_for: str = "") -> list[Decision]:
+        room_for = room_for or slots.yields_to
+        return self._leave(slots, f"room for {room_for}" if room_for else "ttl")
+
+    def _leave(self, slots: InstanceSlots, reason: str) -> list[Decision]:
+        self._take_out(slots)
+        return [Drain(slots.id, reason)]
+
+    def _take_out(self, slots: InstanceSlots) -> None:
+        """From here on it gets no job; its process still counts until it is reaped."""
         state = self._models[slots.model]
-        del state.instances[slots.id], self._instances[slots.id]
+        del self._instances[slots.id], state.instances[slots.id]
         state.leaving.add(slots.id)
         self._leaving.add(slots.id)
-        room_for = room_for or slots.yields_to
-        return [Drain(slots.id, f"room for {room_for}" if room_for else "ttl")]
 
 
 _NEVER = float("inf")

@@ -43,7 +43,14 @@ class RealServer:
 
     def start(self, *arguments: str) -> None:
         """Start it on a free port and wait until it answers."""
-        command = [*cli(), "start", str(self.config), "--port", "0", "--runtime-dir", str(self.runtime), *arguments]
+        self._start(str(self.config), *arguments)
+
+    def start_builtin(self) -> None:
+        """Start it without a configuration."""
+        self._start()
+
+    def _start(self, *arguments: str) -> None:
+        command = [*cli(), "start", *arguments, "--port", "0", "--runtime-dir", str(self.runtime)]
         with self.log.open("wb") as log:
             # What is learned about memory stays in this directory: tests must not teach the machine, nor one another.
             env = {**os.environ, "HOME": str(self.directory)}

@@ -34,6 +34,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.leaving: dict[str, str] = {}
         self.solo: set[str] = set()
         self.gpu: set[str] = set()
+        self.finishing: dict[str, str] = {}
+        self.ever_recycled: set[str] = set()
         for limits in MODELS.values():
             self.scheduler.set_model(limits)
             self.carry_out(self.scheduler.maintain(limits.name, self.now))
@@ -52,8 +54,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert gpu or MODELS[model].needs.gpu is not Gpu.MUST
                     assert instance not in {**self.loading, **self.ready, **self.leaving}
                     self.loading[instance] = model
-                case Drain(instance):
-                    assert instance not in self.running.values(), "drained a busy instance"
+                case Drain(instance, reason):
+                    busy = [job for job, where in self.running.items() if where == instance]
+                    assert not busy or reason == "recycled", "drained a busy instance"
+                    for job in busy:
+                        self.finishing[job] = self.running.pop(job)
                     self.leaving[instance] = self.ready.pop(instance)
 
     @rule(
@@ -116,6 +121,21 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.carry_out(self.scheduler.finish(instance, job, self.now))
         self.leaving[instance] = model
 
+    @precondition(lambda self: self.ready)
+    @rule(data=st.data())
+    def recycle(self, data: st.DataObject) -> None:
+        instance = data.draw(st.sampled_from(sorted(self.ready)))
+        decisions = self.scheduler.recycle(instance, self.now)
+        if any(isinstance(decision, Spawn) for decision in decisions):
+            self.ever_recycled.add(self.ready[instance])
+        self.carry_out(decisions)
+
+    @precondition(lambda self: self.finishing)
+    @rule(data=st.data())
+    def finish_on_leaving(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(sorted(self.finishing)))
+        self.carry_out(self.scheduler.finish(self.finishing.pop(job), job, self.now))
+
     @precondition(lambda self: self.leaving)
     @rule(data=st.data())
     def reap(self, data: st.DataObject) -> None:
@@ -142,16 +162,22 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         everywhere = [*self.loading.values(), *self.ready.values(), *self.leaving.values()]
         for name, limits in MODELS.items():
-            assert everywhere.count(name) <= limits.max_instances
+            # A replacement is loaded beside the one that it replaces.
+            extra = 1 if self.recycled(name) else 0
+            assert everywhere.count(name) <= limits.max_instances + extra
         there = {**self.loading, **self.ready, **self.leaving}
         assert sum(MODELS[model].needs.memory for model in there.values()) <= TOTAL.memory
         assert len(self.gpu.intersection(there)) <= TOTAL.gpu
         for instance, model in self.ready.items():
             jobs = [job for job, where in self.running.items() if where == instance]
             assert len(jobs) <= (1 if self.solo.intersection(jobs) else MODELS[model].parallel)
-        assert self.scheduler.running == len(self.running)
+        busy = len(self.running) + len(self.finishing)
+        assert self.scheduler.running == busy
         if self.scheduler.concurrency:
-            assert len(self.running) <= self.scheduler.concurrency
+            assert busy <= self.scheduler.concurrency
+
+    def recycled(self, name: str) -> bool:
+        return name in self.ever_recycled
 
     @invariant()
     def books_agree(self) -> None:
@@ -164,7 +190,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def work_is_never_left_lying(self) -> None:
         """A waiting job has a reason: the cap, every slot of its model busy, or an instance on its way."""
         if not hasattr(self, "scheduler") or (
-            self.scheduler.concurrency and len(self.running) >= self.scheduler.concurrency
+            self.scheduler.concurrency and self.scheduler.running >= self.scheduler.concurrency
         ):
             return
         there = list({**self.loading, **self.ready, **self.leaving}.values())
@@ -184,7 +210,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         for _ in range(10_000):
-            if self.leaving:
+            if self.finishing:
+                job, instance = self.finishing.popitem()
+                self.carry_out(self.scheduler.finish(instance, job, self.now))
+            elif self.leaving:
                 instance, model = self.leaving.popitem()
                 self.carry_out(self.scheduler.instance_reaped(model, instance, self.now))
             elif self.loading:
