@@ -64,6 +64,9 @@ class BlockingClient:
             self._loop.call_soon_threadsafe(handle.cancel)
 
     def _wait(self, coroutine: Any) -> Any:
+        if self._loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("this client is closed")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

@@ -13,6 +13,7 @@ from typing import Any, Self
 import zmq
 
 from .errors import Cancelled, InfsupError, InvalidRequest, ShuttingDown, from_wire
+from .fields import from_map, to_map
 from .job import JobHeader, new_id
 from .messages import (
     FINAL_EVENTS,
@@ -230,6 +231,9 @@ class Client:
             keep_alive,
             wait,
         )
+        if self._port is None:
+            raise RuntimeError("connect the client first")
+        _check_types(header)
         header.check()
         try:
             packed = pack(params)
@@ -320,6 +324,14 @@ class Client:
         jobs, self._jobs = self._jobs, {}
         for handle in jobs.values():
             handle.on_event(Failed(ShuttingDown(why)))
+
+
+def _check_types(header: JobHeader) -> None:
+    try:
+        from_map(JobHeader, to_map(header))
+    except WireError as error:
+        message = str(error).removeprefix("JobHeader.")
+        raise InvalidRequest(message, param=message.partition(":")[0]) from error
 
 
 def _reply_value(packet: Packet) -> Any:

@@ -53,9 +53,9 @@ class JobHeader:
             )
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout >= 0):
             raise InvalidRequest(f"timeout: found {self.timeout}, allowed is 0 or more seconds", param="timeout")
-        if self.keep_alive is not None and not math.isfinite(self.keep_alive):
+        if self.keep_alive is not None and not (self.keep_alive == -1 or 0 <= self.keep_alive < math.inf):
             raise InvalidRequest(
-                f"keep_alive: found {self.keep_alive}, allowed are seconds, 0 and -1", param="keep_alive"
+                f"keep_alive: found {self.keep_alive}, allowed are 0 or more seconds, and -1", param="keep_alive"
             )
 
 

@@ -5,9 +5,12 @@ again after every send and after every drain, or a message waits until the next 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 import zmq
+
+log = logging.getLogger("infsup.port")
 
 BATCH = 256
 """Messages handled in one turn of the loop, so that a flood from one peer starves nothing else."""
@@ -96,6 +99,9 @@ class Port:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
-            self._on_frames(frames)
+            try:
+                self._on_frames(frames)
+            except Exception:  # whatever it is, the messages behind it must not wait until the next one comes
+                log.exception("a message could not be handled")
         if not self._socket.closed and self._readable():
             self._wake()

@@ -80,6 +80,12 @@ class Control:
         missing = missing[: len(missing) - len(function.__defaults__ or ())]
         if missing:
             raise InvalidRequest(f"{verb}: the argument {missing[0]!r} is missing")
+        for name, value in arguments.items():
+            wanted = function.__annotations__[name]
+            if not isinstance(value, wanted):
+                raise InvalidRequest(
+                    f"{verb}: {name}: found {type(value).__name__}, allowed is {wanted.__name__}", param=name
+                )
         return function(**arguments)
 
     def _ping(self) -> str:
@@ -141,11 +147,13 @@ class Control:
 
     def _logs(self, model: str) -> dict[str, list[str]]:
         name = self._dispatcher.resolve(model)
-        return {
+        dead = {death.instance: list(death.log_tail) for death in self._pool.deaths if death.model == name}
+        living = {
             instance.id: instance.process.ring.tail()
             for instance in self._pool.instances.values()
             if instance.model == name
         }
+        return dead | living
 
     def _load(self, model: str) -> dict[str, Any]:
         name = self._dispatcher.resolve(model)

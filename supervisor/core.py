@@ -22,7 +22,7 @@ from .control import Control, Host
 from .cores import CoreLeases, available_cores
 from .dispatch import Dispatcher
 from .instance import Instance
-from .lifecycle import Transition
+from .lifecycle import State, Transition
 from .peers import PeerComplaints
 from .pool import Pool
 from .scheduler import Assign, Decision, Drain, Scheduler, Spawn
@@ -245,7 +245,8 @@ class Core:
     def on_transition(self, step: Transition) -> None:
         """An instance changed its state."""
         why = f" ({step.reason})" if step.reason else ""
-        log.info("%s: %s → %s%s", step.instance, step.before.value, step.after.value, why)
+        level = logging.DEBUG if {step.before, step.after} == {State.IDLE, State.BUSY} else logging.INFO
+        log.log(level, "%s: %s → %s%s", step.instance, step.before.value, step.after.value, why)
 
     def on_client_gone(self, peer: bytes) -> None:
         """A client process that the supervisor itself watches has died."""

@@ -2,7 +2,7 @@
 
 import signal
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Deaths:
         """Keep one."""
         self._deaths.append(death)
 
-    def __iter__(self) -> Iterable[Death]:
+    def __iter__(self) -> Iterator[Death]:
         """Iterate, oldest first."""
         return iter(tuple(self._deaths))
 

@@ -30,7 +30,7 @@ from infsup.protocol.messages import (
     read_submit,
     run_packet,
 )
-from infsup.protocol.wire import Kind, Packet
+from infsup.protocol.wire import Kind, Packet, WireError
 
 from .blame import POISON_DEATHS, POISON_SECONDS, Blame
 from .config import ModelConfig
@@ -77,7 +77,12 @@ class Dispatcher:
 
     def on_submit(self, peer: bytes, packet: Packet) -> None:
         """Take a job, or answer why not. Raises `WireError` for a header that cannot be read."""
-        header = read_submit(packet)
+        try:
+            header = read_submit(packet)
+        except WireError as error:
+            if packet.key:
+                self._send(peer, failed_packet(packet.key, InvalidRequest(f"the job cannot be read: {error}")))
+            raise
         try:
             record = self._accept(peer, header, packet.extra)
         except InfsupError as error:
@@ -244,6 +249,8 @@ class Dispatcher:
             raise ShuttingDown("the server is stopping", retry_after=5)
         if self.jobs.get(header.id) is not None:
             raise InvalidRequest(f"a job with the id {header.id!r} exists already", param="id")
+        if header.parent is not None:
+            raise InvalidRequest("parent: no job with this token is running", param="parent")
         name = self.resolve(header.model)
         model = self._models[name]
         tasks = SERVES.get(model.task, frozenset({model.task}))

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .deaths import describe_exit
 from .process import ChildProcess, LogRing
 from .restart import RestartPolicy
 
@@ -39,6 +40,23 @@ def open_listener(host: str, port: int) -> socket.socket:
         hint = "; is another server running? choose another with --port" if error.errno == errno.EADDRINUSE else ""
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
     return listener
+
+
+class LineLogger:
+    """Puts a child's log lines into ours at the level they name; a traceback's lines keep the level before them."""
+
+    def __init__(self, name: str) -> None:
+        """`name` stands before each line."""
+        self._name = name
+        self._level = logging.INFO
+
+    def __call__(self, line: str) -> None:
+        """Log one line."""
+        word, _, rest = line.partition(" ")
+        level = logging.getLevelNamesMapping().get(word)
+        if level is not None:
+            self._level, line = level, rest
+        log.log(self._level, "%s: %s", self._name, line)
 
 
 class Gateway:
@@ -77,7 +95,7 @@ class Gateway:
     def start(self) -> None:
         """Start the process."""
         self._retry = None
-        self._child = ChildProcess(self._name, self._on_exit, LogRing(lambda line: log.info("%s", line)))
+        self._child = ChildProcess(self._name, self._on_exit, LogRing(LineLogger(self._name)))
         settings = {
             **self._settings,
             "identity": self.identity.hex(),
@@ -120,7 +138,7 @@ class Gateway:
         self._on_gone(self.identity)
         if not self._stopping:
             self._ended.clear()
-            log.error("%s ended (%s), restarting; last lines: %s", self._name, child.returncode, child.ring.tail(5))
+            log.error("%s ended (%s), restarting", self._name, describe_exit(child.returncode)[0])
             self._schedule_restart(f"exit {child.returncode}")
 
     def _schedule_restart(self, reason: str) -> None:

@@ -228,7 +228,10 @@ class Pool:
         instance.cause = f"load failed: {error.message}"
         log.error("%s: %s", instance.id, instance.cause)
         if isinstance(error, EngineMissing) or error.status == 400:
-            # Trying again cannot help: the package, the file or the options have to change first.
+            # Trying again cannot help: the package or the configuration has to change first. Whoever asks is not to
+            # blame for that, so no client gets a 400.
+            if not isinstance(error, EngineMissing):
+                error = ModelUnavailable(f"model {instance.model!r} cannot be loaded: {error.message}")
             self.policies[instance.model].give_up(error, time.time())
             self._events.on_outage(instance.model, error)
 
@@ -239,6 +242,8 @@ class Pool:
         now = self._loop.time()
         instance.jobs.add(job)
         instance.progress_at = now
+        if instance.phase == "idle":
+            instance.phase = "prefill"  # until its next beat says more
         instance.last_used_wall = time.time()
         if instance.state is State.IDLE:
             instance.move(State.BUSY)
@@ -251,6 +256,7 @@ class Pool:
             instance.served += 1
             self.policies[instance.model].on_served()
         if instance.state is State.BUSY and not instance.jobs:
+            instance.phase = "idle"
             instance.move(State.IDLE)
         self._expect_end(instance)
 

@@ -154,7 +154,8 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(facts)
     else:
-        print(", ".join(f"{name}: {value}" for name, value in facts.items()))
+        words = {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in facts.items()}
+        print("; ".join(f"{name}: {word or 'none'}" for name, word in words.items()))
 
 
 def _find(config: str | None) -> Path | None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from infsup.protocol.client import Client
 from infsup.protocol.runtime import RuntimeDirectoryError
+from infsup.supervisor.runtime_lock import is_served
 
 
 def call(directory: Path, verb: str, **args: Any) -> Any:
     """Make one control call. Raises `RuntimeDirectoryError` if no server runs there, `InfsupError`, `TimeoutError`."""
-    if not (directory / "jobs").exists():
+    if not is_served(directory):
         raise RuntimeDirectoryError(
-            f"no server is running for this configuration (nothing in {directory}); start it with `infsup start`, "
+            f"no server is running for this configuration ({directory}); start it with `infsup start`, "
             "or name its --runtime-dir"
         )
     return asyncio.run(_call(directory, verb, args))

@@ -13,8 +13,9 @@ import pytest
 
 from infsup.protocol.blocking import BlockingClient
 from infsup.protocol.client import Client
-from infsup.protocol.errors import DeadlineExceeded, ModelNotFound, SlowConsumer, UnsupportedTask
+from infsup.protocol.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, SlowConsumer, UnsupportedTask
 from infsup.protocol.messages import Chunk, Done, Failed
+from infsup.protocol.wire import Kind, Packet, pack
 
 from .real_server import RealServer, say, wait_for
 
@@ -194,3 +195,67 @@ def test_client_that_leaves_has_its_jobs_cancelled(faults: RealServer) -> None:
 
     asyncio.run(scenario())
     wait_for(lambda: faults.get("/")[1]["pool"]["processing"] == 0, 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"priority": 1.5},
+        {"priority": True},
+        {"timeout": "x"},
+        {"stream": "yes"},
+        {"prefix": ("a",)},
+        {"keep_alive": -5.0},
+    ],
+)
+def test_client_library_refuses_wrong_types_at_once(faults: RealServer, options: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Client(faults.runtime) as client:
+            with pytest.raises(InvalidRequest) as caught:
+                await client.run("echo", "text-completion", {"prompt": "x"}, **options)
+            assert caught.value.param == next(iter(options))
+
+    asyncio.run(scenario())
+
+
+def test_client_that_is_not_connected_says_so(faults: RealServer) -> None:
+    async def scenario() -> None:
+        with pytest.raises(RuntimeError):
+            await Client(faults.runtime).run("echo", "text-completion", {"prompt": "x"})
+
+    asyncio.run(scenario())
+    client = BlockingClient(faults.runtime)
+    client.close()
+    with pytest.raises(RuntimeError):
+        client.control("ping")
+
+
+def test_submit_with_a_broken_header_is_answered(faults: RealServer) -> None:
+    async def scenario() -> None:
+        async with Client(faults.runtime) as client:
+            handle = await client.submit("echo", "text-completion", {"prompt": "!sleep 0.2"})
+            body = pack({"id": "job-x", "model": 5, "task": "text-completion"})
+            other = await client.submit("echo", "text-completion", {"prompt": "y"}, job_id="job-x")
+            client.send_packet(Packet(Kind.SUBMIT, "job-x", body))
+            with pytest.raises(InvalidRequest, match="model"):
+                await other.result()
+            assert (await handle.result())["choices"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("verb", "args"),
+    [
+        ("load", {"model": []}),
+        ("logs", {"model": 5}),
+        ("kill", {"instance": {}}),
+        ("cancel", {"job": None}),
+        ("nonsense", {}),
+        ("ping", {"x": 1}),
+        ("load", {}),
+    ],
+)
+def test_control_calls_with_wrong_arguments_are_answered(faults: RealServer, verb: str, args: dict[str, Any]) -> None:
+    with BlockingClient(faults.runtime) as client, pytest.raises(InvalidRequest):
+        client.control(verb, **args)
