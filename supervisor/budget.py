@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .config import Config, ModelConfig
+from .decisions import ModelLimits
 from .footprint import FootprintStore
 from .host import find_gpus, process_memory, total_memory
 from .instance import Instance
 from .room import Gpu, Needs, Share
-from .scheduler import ModelLimits
 
 log = logging.getLogger("infsup.budget")
 

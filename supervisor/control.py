@@ -8,11 +8,12 @@ from typing import Any, Protocol
 from infsup.protocol.errors import Conflict, InvalidRequest, NotFound
 
 from .config import Config
+from .decisions import Decision
 from .dispatch import Dispatcher
 from .instance import Instance
 from .lifecycle import State
 from .pool import Pool
-from .scheduler import Decision, Scheduler
+from .scheduler import Scheduler
 
 
 class Host(Protocol):

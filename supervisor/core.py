@@ -20,12 +20,13 @@ from .budget import Budget
 from .config import Config
 from .control import Control, Host
 from .cores import CoreLeases, available_cores
+from .decisions import Assign, Decision, Drain, Spawn
 from .dispatch import Dispatcher
 from .instance import Instance
 from .lifecycle import State, Transition
 from .peers import PeerComplaints
 from .pool import Pool
-from .scheduler import Assign, Decision, Drain, Scheduler, Spawn
+from .scheduler import Scheduler
 
 log = logging.getLogger("infsup.core")
 

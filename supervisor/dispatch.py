@@ -34,10 +34,11 @@ from infsup.protocol.wire import Kind, Packet, WireError
 
 from .blame import POISON_DEATHS, POISON_SECONDS, Blame
 from .config import ModelConfig
+from .decisions import Decision, NeverFits, QueueIsFull
 from .instance import Instance
 from .jobs import JobRecord, JobTable
 from .pool import Pool, outage_error
-from .scheduler import Decision, NeverFits, QueueIsFull, Scheduler
+from .scheduler import Scheduler
 from .service_times import ServiceTimes
 
 log = logging.getLogger("infsup.jobs")

@@ -28,13 +28,14 @@ from infsup.protocol.wire import Kind, Packet, WireError, unpack_map
 from .config import ModelConfig
 from .cores import CoreLeases, threads_for
 from .deaths import Death, Deaths, describe_exit, find_stacks
+from .decisions import Decision
 from .health import HealthLimits, find_stall
 from .instance import Instance
 from .lifecycle import State, Transition
 from .oom import OomWatch
 from .process import ChildProcess, LogRing
 from .restart import Outage, RestartPolicy
-from .scheduler import Decision, Scheduler
+from .scheduler import Scheduler
 from .wear import find_wear
 from .worker_env import load_order, oversubscribed, worker_environment
 

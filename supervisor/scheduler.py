@@ -16,123 +16,12 @@ calls must carry out every decision, in order; a decision is already entered in 
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from .queue import JobQueue, Waiting
-from .room import NOTHING, UNLIMITED, Contenders, Gpu, Needs, Room, Share, Tenant, choose_leavers, least
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLimits:
-    """What the scheduler has to know of a model. `ttl` in seconds: 0 = end after each job, −1 = never."""
-
-    name: str
-    min_instances: int = 0
-    max_instances: int = 1
-    parallel: int = 1
-    max_queue: int = 512
-    ttl: float = 300.0
-    needs: Needs = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """Give the job to the instance."""
-
-    job: str
-    instance: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start an instance of the model under this id."""
-
-    model: str
-    instance: str
-    gpu: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """End an instance after the jobs that it has: it is out of the scheduler already, so no job can race with it."""
-
-    instance: str
-    reason: str
-
-
-Decision = Assign | Spawn | Drain
-
-
-class QueueIsFull(Exception):
-    """`max_queue` jobs wait already."""
-
-    def __init__(self, waiting: int) -> None:
-        """Keep how many wait."""
-        super().__init__(f"{waiting} jobs are waiting")
-        self.waiting = waiting
-
-
-class NeverFits(Exception):
-    """The model can never have the room it needs, whatever else is ended."""
-
-    def __init__(self, needed: Share, possible: Share) -> None:
-        """Keep both sides."""
-        super().__init__(f"needed {needed}, possible {possible}")
-        self.needed = needed
-        self.possible = possible
-
-
-@dataclass(slots=True)
-class Slot:
-    """One place in an instance. `job` is None when idle; `context` is the prefix chain of what it read last."""
-
-    job: str | None = None
-    context: tuple[bytes, ...] = ()
-    used_at: float = 0.0
-
-
-@dataclass(slots=True)
-class InstanceSlots:
-    """An instance as the scheduler sees it: `ready` once loaded. `ttl` is the model's, or what the last job asked."""
-
-    id: str
-    model: str
-    capacity: int
-    ttl: float
-    ready: bool = False
-    slots: list[Slot] = field(default_factory=list[Slot])
-    idle_since: float = 0.0
-    solo: bool = False
-    """Its one job must stay alone."""
-    yields_to: str = ""
-    """It gets no more jobs: this other model has waited long enough for its room."""
-    since: float = 0.0
-    load_seconds: float = 0.0
-    replaces: str = ""
-    """The instance that leaves once this one is ready."""
-    retiring: bool = False
-
-    @property
-    def running(self) -> int:
-        """How many jobs it has."""
-        return sum(slot.job is not None for slot in self.slots)
-
-
-class _Model:
-    """The scheduler's state of one model."""
-
-    def __init__(self, limits: ModelLimits) -> None:
-        self.limits = limits
-        self.queue = JobQueue()
-        self.instances: dict[str, InstanceSlots] = {}
-        self.leaving: set[str] = set()
-        self.asked = False
-        self.not_before = 0.0
-
-    @property
-    def reserved(self) -> int:
-        """Places in instances that are not ready yet: waiting jobs that count against them are not queued."""
-        return sum(instance.capacity for instance in self.instances.values() if not instance.ready)
+from .decisions import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Spawn
+from .queue import Waiting
+from .room import UNLIMITED, Contenders, Gpu, Room, Share, Tenant, choose_leavers, least
+from .slots import InstanceSlots, ModelState, Slot
 
 
 class Scheduler:
@@ -145,7 +34,7 @@ class Scheduler:
         self._contenders = Contenders()
         self._swap_patience = swap_patience
         self._pinned = Share()
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, ModelState] = {}
         self._instances: dict[str, InstanceSlots] = {}
         self._leaving: set[str] = set()
         self._jobs: dict[str, Waiting] = {}
@@ -164,7 +53,7 @@ class Scheduler:
             self._pinned = self._pinned - _pinned(state.limits)
             state.limits = limits
         else:
-            self._models[limits.name] = _Model(limits)
+            self._models[limits.name] = ModelState(limits)
         self._pinned = self._pinned + _pinned(limits)
 
     def hold(self, model: str, until: float) -> None:
@@ -365,7 +254,7 @@ class Scheduler:
     def _full(self) -> bool:
         return 0 < self.concurrency <= self.running
 
-    def _next(self, state: _Model, now: float) -> list[Decision]:
+    def _next(self, state: ModelState, now: float) -> list[Decision]:
         """Fill a place that came free: by the model itself, or under `concurrency` by whichever model is next."""
         if not self.concurrency:
             return self._dispatch(state, now)
@@ -379,7 +268,7 @@ class Scheduler:
             decisions += self._dispatch(self._models[name], now)
         return decisions + self._spawn_needed(state, now)
 
-    def _dispatch(self, state: _Model, now: float) -> list[Decision]:
+    def _dispatch(self, state: ModelState, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         while (head := state.queue.peek(now)) is not None:
             if self._full:
@@ -399,7 +288,7 @@ class Scheduler:
         decisions += self._spawn_needed(state, now)
         return decisions
 
-    def _choose_slot(self, state: _Model, head: Waiting) -> tuple[InstanceSlots, Slot, bool] | None:
+    def _choose_slot(self, state: ModelState, head: Waiting) -> tuple[InstanceSlots, Slot, bool] | None:
         """Return the slot for a job and whether nothing is lost by taking it (rules 1 and 2, or no context at all)."""
         best: tuple[tuple[int, float], InstanceSlots, Slot] | None = None
         for slots, slot in self._idle_slots(state):
@@ -416,7 +305,7 @@ class Scheduler:
         (worth, _), slots, slot = best
         return slots, slot, worth > 0 or not head.prefix
 
-    def _idle_slots(self, state: _Model) -> list[tuple[InstanceSlots, Slot]]:
+    def _idle_slots(self, state: ModelState) -> list[tuple[InstanceSlots, Slot]]:
         return [
             (slots, slot)
             for slots in state.instances.values()
@@ -425,7 +314,7 @@ class Scheduler:
             if slot.job is None
         ]
 
-    def _spawn_needed(self, state: _Model, now: float) -> list[Decision]:
+    def _spawn_needed(self, state: ModelState, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         while self._wants_instance(state) and self._may_spawn(state, now):
             if not self._has_room(state):
@@ -436,18 +325,18 @@ class Scheduler:
         self._settle(state)
         return decisions
 
-    def _wants_instance(self, state: _Model) -> bool:
+    def _wants_instance(self, state: ModelState) -> bool:
         if len(state.instances) < state.limits.min_instances or (state.asked and not state.instances):
             return True
         # A job that waits for `concurrency` needs no instance yet.
         return not self._full and len(state.queue) > state.reserved and not self._idle_slots(state)
 
-    def _may_spawn(self, state: _Model, now: float) -> bool:
+    def _may_spawn(self, state: ModelState, now: float) -> bool:
         if self._closed or now < state.not_before:
             return False
         return len(state.instances) + len(state.leaving) < state.limits.max_instances
 
-    def _spawn(self, state: _Model, now: float) -> Spawn:
+    def _spawn(self, state: ModelState, now: float) -> Spawn:
         limits = state.limits
         self._spawned += 1
         state.asked = False
@@ -463,17 +352,17 @@ class Scheduler:
 
     # Room
 
-    def _check_possible(self, state: _Model) -> None:
+    def _check_possible(self, state: ModelState) -> None:
         needed = least(state.limits.needs)
         possible = self.room.total - self._pinned + _pinned(state.limits)
         if not possible.covers(needed):
             raise NeverFits(needed, possible)
 
-    def _has_room(self, state: _Model) -> bool:
+    def _has_room(self, state: ModelState) -> bool:
         needed = least(state.limits.needs)
         return self.room.free.covers(needed) and not self._contenders.is_ahead(state.limits.name, needed)
 
-    def _settle(self, state: _Model) -> None:
+    def _settle(self, state: ModelState) -> None:
         """The model waits for no room any more; if nobody does, who was to make room goes on."""
         if self._contenders.remove(state.limits.name) and not self._contenders:
             for slots in self._instances.values():
@@ -489,7 +378,7 @@ class Scheduler:
                 decisions += self._make_room(state, now)
         return decisions
 
-    def _make_room(self, state: _Model, now: float) -> list[Decision]:
+    def _make_room(self, state: ModelState, now: float) -> list[Decision]:
         """Rule 5: let those leave who have no work, and those whose time is over once their jobs are done."""
         needed = least(state.limits.needs)
         coming = self.room.held([*self._leaving, *(one.id for one in self._instances.values() if one.yields_to)])
@@ -511,7 +400,7 @@ class Scheduler:
                 decisions += self._expire(slots, state.limits.name)
         return decisions
 
-    def _tenants(self, contender: _Model, now: float) -> list[Tenant]:
+    def _tenants(self, contender: ModelState, now: float) -> list[Tenant]:
         """Return who may be ended for the contender: `idle` is negative for those that still have work."""
         tenants: list[Tenant] = []
         for state in {slots.model: self._models[slots.model] for slots in self._instances.values()}.values():

@@ -14,11 +14,11 @@ from infsup.protocol.runtime import jobs_endpoint
 
 from .config import Config
 from .core import Core
+from .decisions import Decision
 from .gateway_process import Gateway, open_listener
 from .notify import Notifier
 from .restart import RestartPolicy
 from .runtime_lock import RuntimeLock
-from .scheduler import Decision
 
 log = logging.getLogger("infsup.server")
 

@@ -4,8 +4,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from infsup.supervisor.decisions import Assign, Decision, Drain, ModelLimits, QueueIsFull, Spawn
 from infsup.supervisor.room import Gpu, Needs, Share
-from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, QueueIsFull, Scheduler, Spawn
+from infsup.supervisor.scheduler import Scheduler
 
 TOTAL = Share(memory=100, gpu=1)
 MODELS = {

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from infsup.supervisor.decisions import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Spawn
 from infsup.supervisor.room import Gpu, Needs, Share
-from infsup.supervisor.scheduler import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Scheduler, Spawn
+from infsup.supervisor.scheduler import Scheduler
 
 
 def make(*limits: ModelLimits, concurrency: int = 0, **options: Any) -> Scheduler:
