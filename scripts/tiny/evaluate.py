@@ -99,8 +99,32 @@ def agree(models: Path, model: LlamaForCausalLM, tokenizer: Tokenizer) -> dict[s
     return found
 
 
+def agreement_text(agreed: dict[str, Any]) -> str:
+    """What `agree` found, as Markdown."""
+    n = agreed["prompts"]
+    lines = [f"{n} prompts, decoded greedily, compared token by token with torch in float32:", ""]
+    lines += [f"- {name}: {len(bad)} of {n} differ" for name, bad in agreed["different"].items()]
+    split = agreed["tokenised differently by llama.cpp"]
+    apart = agreed["onnx: largest difference of logits (cache, batch, padding)"]
+    lines += [
+        f"- smallest margin over all tokens of all prompts: {agreed['smallest margin']:.2f}",
+        f"- {agreed['texts tokenised']:,} texts: llama.cpp split {split} otherwise than `tokenizer.json`",
+        f"- `tiny.onnx`: one pass, prefill and decode, a batch of 3, left padding: logits differ by {apart:.0e}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rewrite(page: Path, parts: dict[str, str]) -> None:
+    """Put new text between the comments `<!-- NAME -->` and `<!-- /NAME -->` of a Markdown page."""
+    text = page.read_text()
+    for name, part in parts.items():
+        before, rest = text.split(f"<!-- {name} -->", 1)
+        text = f"{before}<!-- {name} -->\n{part}<!-- /{name} -->{rest.split(f'<!-- /{name} -->', 1)[1]}"
+    page.write_text(text)
+
+
 def report(models: Path, docs: Path) -> None:
-    """Print everything and write docs/tiny-model.json."""
+    """Print everything, write tiny-model.json and the tables of tiny-model.md into `docs`."""
     folder = models / "tiny"
     model = LlamaForCausalLM.from_pretrained(folder).float().eval()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -114,3 +138,4 @@ def report(models: Path, docs: Path) -> None:
         for name, (s, kind) in scores.items()
     }
     (docs / "tiny-model.json").write_text(json.dumps({"skills": numbers, "agreement": agreed}, indent=1) + "\n")
+    rewrite(docs / "tiny-model.md", {"results": table(scores), "agreement": agreement_text(agreed)})

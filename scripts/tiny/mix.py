@@ -140,4 +140,4 @@ def conversation(r: random.Random, extra: int | None = None) -> tuple[list[Messa
 
 def long_conversation(r: random.Random) -> tuple[list[Message], list[dict[str, Any]]]:
     """Something to remember, asked for after many other turns."""
-    return combine(r, draw(r, r.choice(MEMORIES)), r.randint(9, 55))
+    return combine(r, draw(r, r.choice(MEMORIES)), r.randint(6, 22))

@@ -19,9 +19,9 @@ from scripts.tiny.tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, STAR
 CONTEXT = 2048
 PROMPT_WEIGHT = 0.05
 LONG_ANSWER_WEIGHT = 8.0
-TEXT_SHARE, LONG_SHARE = 0.18, 0.035
+TEXT_SHARE, LONG_SHARE = 0.18, 0.02
 """Documents that are memorised sentences, and conversations over the whole context."""
-SHAPES = ((24, 256), (8, 768), (3, 2048))
+SHAPES = ((24, 256), (8, 768))
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Batch:
     weights: NDArray[np.float32]
     positions: NDArray[np.int64]
     owner: NDArray[np.int64]
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """Some of the rows."""
+        part = slice(start, stop)
+        return Batch(self.tokens[part], self.weights[part], self.positions[part], self.owner[part])
 
 
 def chat_document(tokenizer: Tokenizer, r: random.Random, *, long: bool = False) -> Document:

@@ -86,8 +86,7 @@ def backward(model: Any, batch: Batch) -> float:
     whole = float(batch.weights[:, 1:].sum())
     total = 0.0
     for at in range(0, len(batch.tokens), rows):
-        part = Batch(*(a[at : at + rows] for a in (batch.tokens, batch.weights, batch.positions, batch.owner)))
-        loss = loss_of(model, part) / whole
+        loss = loss_of(model, batch.rows(at, at + rows)) / whole
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total

@@ -11,7 +11,7 @@ from .messages import Message
 from .model import TextModel
 from .params import TextParams
 from .special import free_marks
-from .template import RESERVED, ChatTemplate
+from .template import MAX_CHARACTERS, RESERVED, ChatTemplate
 from .vocabulary import Vocabulary
 
 
@@ -28,29 +28,48 @@ def build_prompt(model: TextModel, params: TextParams) -> Prompt:
 
     Raises `InvalidRequest`, `UnsupportedTask` (a chat without a template) and `ContextLengthExceeded`.
     """
-    if params.prompt is None:
-        if model.template is None:
-            raise UnsupportedTask(f"the model cannot chat: {model.no_template}")
-        prompt, field = chat_prompt(model.vocabulary, model.template, params), "messages"
+    if params.prompt is not None:
+        room = Room("prompt", model.context_size)
+        prompt = text_prompt(model.vocabulary, params, room)
+    elif model.template is None:
+        raise UnsupportedTask(f"the model cannot chat: {model.no_template}")
     else:
-        prompt, field = text_prompt(model.vocabulary, params), "prompt"
-    count = len(prompt.tokens)
-    if count >= model.context_size:
-        raise ContextLengthExceeded(
-            f"{field}: found {count} tokens, allowed are fewer than the {model.context_size} of the context",
-            param=field,
-            details={"n_prompt_tokens": count, "n_ctx": model.context_size},
-        )
+        room = Room("messages", model.context_size)
+        prompt = chat_prompt(model.vocabulary, model.template, params, room)
+    room.check(len(prompt.tokens))
     return prompt
 
 
-def text_prompt(vocabulary: Vocabulary, params: TextParams) -> Prompt:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the request's `field` may fill: a context of `size` tokens, less one for the answer."""
+
+    field: str
+    size: int
+
+    def check(self, count: int, quantity: str = "") -> None:
+        """Raise `ContextLengthExceeded` for too many tokens; `quantity` stands before their number."""
+        if count >= self.size:
+            raise ContextLengthExceeded(
+                f"{self.field}: found {quantity}{count} tokens, allowed are fewer than the {self.size} of the context",
+                param=self.field,
+                details={"n_prompt_tokens": count, "n_ctx": self.size},
+            )
+
+    def check_text(self, vocabulary: Vocabulary, length: int) -> None:
+        """Refuse so many characters if they cannot fit: tokenising them first would take as long as it likes."""
+        self.check(vocabulary.fewest_tokens(length), "at least ")
+
+
+def text_prompt(vocabulary: Vocabulary, params: TextParams, room: Room) -> Prompt:
     """Tokenise a raw prompt; control tokens in it count as such. Token ids are taken as they are."""
     if isinstance(params.prompt, str):
+        room.check_text(vocabulary, len(params.prompt))
         tokens = vocabulary.with_bos(vocabulary.encode(params.prompt, special=True))
         text = params.prompt
     else:
         tokens = list(params.prompt or ())
+        room.check(len(tokens))
         _check_ids(tokens, len(vocabulary.pieces))
         text = _decoded(vocabulary, tokens) if params.echo else ""
     if not tokens:
@@ -73,7 +92,7 @@ def _decoded(vocabulary: Vocabulary, tokens: Sequence[int]) -> str:
     return "".join(map(detokenizer.push, tokens)) + detokenizer.flush()
 
 
-def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextParams) -> Prompt:
+def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextParams, room: Room) -> Prompt:
     """Render and tokenise a conversation; a last message of the assistant is left open, to be continued.
 
     What users, tools and assistants said is text, even where it looks like a control token.
@@ -81,6 +100,9 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
     for name in RESERVED & params.template_options.keys():
         where = f"chat_template_kwargs.{name}"
         raise InvalidRequest(f"{where}: this variable is the template's own", param=where)
+    said = sum(len(message["content"]) for message in params.messages)
+    if said > MAX_CHARACTERS // 2:  # templates refuse as much, whatever the context
+        room.check_text(vocabulary, said)
     given: tuple[Any, ...] = (params.messages, params.tools, params.template_options)
     guard, end = free_marks(given, 2)
     special = vocabulary.control_texts
@@ -99,6 +121,7 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
                 param="messages",
             )
         text = text[:cut]
+    room.check_text(vocabulary, len(text))
     tokens = vocabulary.with_bos(encode_guarded(vocabulary, text, guard))
     if not tokens:
         raise InvalidRequest("messages: the chat template made no text of them", param="messages")

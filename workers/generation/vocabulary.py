@@ -38,6 +38,19 @@ class Vocabulary:
         """The texts of control tokens, ready to be searched for."""
         return SpecialText(self.special)
 
+    @cached_property
+    def longest(self) -> int:
+        """The bytes of the longest token."""
+        texts = (len(text.encode()) for text in self.special)
+        return max(1, max(map(len, self.pieces), default=0), max(texts, default=0))
+
+    def fewest_tokens(self, length: int) -> int:
+        """Return how many tokens a text of `length` characters has at least.
+
+        Characters are counted, not bytes: a tokenizer's Unicode normalisation may make one byte of four.
+        """
+        return -(-length // self.longest)
+
     def with_bos(self, tokens: list[int]) -> list[int]:
         """Return the tokens, with BOS in front if this tokenizer wants one and it is not there yet."""
         if self.bos is None or not self.adds_bos or tokens[:1] == [self.bos]:
