@@ -144,6 +144,7 @@ class Core:
 
     def _on_ttl(self) -> None:
         self._ttl_timer = None
+        self._jobs_port.drain_now()  # a job that is here already is not to lose its instance to a late timer
         self.carry_out(self.scheduler.due(self._loop.time()))
 
     # Messages

@@ -45,7 +45,7 @@ NICENESS, OOM_SCORE = 5, 500
 OOM = "out of memory"
 STACK_DUMP_SECONDS = 0.5
 """Between SIGUSR1 (the worker writes its stacks) and SIGKILL."""
-LAST_WORDS_SECONDS = 0.05
+LAST_WORDS_SECONDS = 0.02
 """After a death: messages that the worker sent may still be on their way through ZeroMQ's thread."""
 UNKILLABLE_SECONDS = 10.0
 """A process in uninterruptible sleep ignores SIGKILL; after this its place in the scheduler is given up."""
@@ -415,8 +415,10 @@ class Pool:
             counts = self._events.blame_jobs(instance)
         else:
             counts = True
+        # A worker that got as far as a job did start: nothing is gained by waiting, and blame is the jobs' own.
+        served = instance.served > 0 or bool(instance.jobs)
         if before is not State.DRAINING:
-            policy.on_death(self._loop.time(), time.time(), cause, served=instance.served > 0, counts=counts)
+            policy.on_death(self._loop.time(), time.time(), cause, served=served, counts=counts)
         self._scheduler.hold(instance.model, policy.not_before)
         wait = policy.not_before - self._loop.time()
         if wait < float("inf"):
