@@ -20,6 +20,11 @@ class Gateway:
     keys: Keys
     origins: Origins
 
+    @property
+    def server_name(self) -> str:
+        """What the `Server` header of every answer says."""
+        return f"infsup/{self.settings.version}"
+
 
 GATEWAY = web.AppKey("gateway", Gateway)
 CALLER = web.RequestKey("caller", str)

@@ -5,6 +5,8 @@ import re
 
 from infsup.protocol.errors import InvalidRequest
 
+from .body import shown
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
@@ -20,7 +22,7 @@ def read_keep_alive(value: object, param: str = "keep_alive") -> float:
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or (seconds < 0 and seconds != -1):
         raise InvalidRequest(
-            f'{param}: found {str(value)[:40]!r}, allowed are seconds, a duration such as "5m" or "1h30m", 0 and -1',
+            f'{param}: found {shown(value)}, allowed are seconds, a duration such as "5m" or "1h30m", 0 and -1',
             param=param,
         )
     return seconds
@@ -30,7 +32,7 @@ def read_timeout(value: object, param: str = "timeout") -> float:
     """Return seconds from a number (also as a header's text); 0 means no limit. Raises `InvalidRequest`."""
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
-        raise InvalidRequest(f"{param}: found {str(value)[:40]!r}, allowed is 0 or more seconds", param=param)
+        raise InvalidRequest(f"{param}: found {shown(value)}, allowed is 0 or more seconds", param=param)
     return seconds
 
 

@@ -2,24 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from infsup.protocol.client import JobHandle
-from infsup.protocol.errors import Cancelled, ShuttingDown
+from infsup.protocol.errors import Cancelled, InfsupError, ShuttingDown
 from infsup.protocol.messages import FINAL_EVENTS, CancelledEvent, Done, Failed, JobEvent
 
 _MOST_AT_ONCE = 64
 """Events of one job taken together, so that no client's answer waits for more than a screenful."""
 
+Locate = Callable[[InfsupError, int], InfsupError]
+"""From a job's error and number to the error as the client of all the jobs gets it."""
+
 
 class JobGroup:
     """Use as an async context manager: whatever still runs when it is left is cancelled."""
 
-    def __init__(self, handles: Iterable[JobHandle]) -> None:
-        """Own these jobs; they are told apart by their position."""
+    def __init__(self, handles: Iterable[JobHandle], locate: Locate | None = None) -> None:
+        """Own these jobs; they are told apart by their position. `locate` says of which one an error is."""
         self.handles = tuple(handles)
+        self._locate = locate
         self._open = set(range(len(self.handles)))
         self._waits: dict[asyncio.Task[JobEvent], int] = {}
 
@@ -59,8 +63,13 @@ class JobGroup:
                 events.append(await anext(self.handles[number]))
             if isinstance(events[-1], FINAL_EVENTS):
                 self._open.remove(number)
-            batch += [(number, event) for event in events]
+            batch += [(number, self._located(number, event)) for event in events]
         return batch
+
+    def _located(self, number: int, event: JobEvent) -> JobEvent:
+        if self._locate is None or not isinstance(event, Failed):
+            return event
+        return Failed(self._locate(event.error, number))
 
     async def results(self) -> list[Mapping[str, Any]]:
         """Wait for all to end and return their results in order. Raises the `InfsupError` of the first that fails."""

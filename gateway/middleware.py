@@ -59,7 +59,7 @@ async def complete_headers(request: web.Request, response: web.StreamResponse) -
     """Add what every answer has: the request's id, the server's name, CORS headers where they apply."""
     gateway = request.app[GATEWAY]
     response.headers["x-request-id"] = request.get(REQUEST_ID) or request_id(request)
-    response.headers["Server"] = f"infsup/{gateway.settings.version}"
+    response.headers["Server"] = gateway.server_name
     response.headers.update(gateway.origins.headers(request.headers.get("Origin")))
 
 

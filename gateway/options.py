@@ -8,6 +8,7 @@ from typing import Any
 from infsup.protocol.errors import InvalidRequest
 from infsup.protocol.job import MAX_PRIORITY, MIN_PRIORITY
 
+from .body import shown
 from .durations import read_keep_alive, read_timeout
 
 _INTEGER = re.compile(r"[+-]?\d{1,4}", re.ASCII)
@@ -30,7 +31,7 @@ def read_options(body: Mapping[str, Any], headers: Mapping[str, str]) -> Options
     """
     wait = body.get("wait")
     if wait is not None and not isinstance(wait, bool):
-        raise InvalidRequest(f"wait: found {str(wait)[:40]!r}, allowed is true or false", param="wait")
+        raise InvalidRequest(f"wait: found {shown(wait)}, allowed is true or false", param="wait")
     return Options(_priority(body, headers), _timeout(body, headers), _keep_alive(body), wait is not False)
 
 
@@ -43,10 +44,8 @@ def _priority(body: Mapping[str, Any], headers: Mapping[str, str]) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or not MIN_PRIORITY <= value <= MAX_PRIORITY:
-        found = str(value)[:40]
-        raise InvalidRequest(
-            f"{param}: found {found!r}, allowed is a whole number from {MIN_PRIORITY} to {MAX_PRIORITY}", param=param
-        )
+        allowed = f"a whole number from {MIN_PRIORITY} to {MAX_PRIORITY}"
+        raise InvalidRequest(f"{param}: found {shown(value)}, allowed is {allowed}", param=param)
     return value
 
 

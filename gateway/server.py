@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from infsup.protocol.client import Client
 from infsup.protocol.errors import InvalidRequest
 
 from .app import make_app
 from .auth import Keys
-from .context import Gateway
+from .body import http_mistake, unknown_encoding
+from .context import GATEWAY, Gateway
 from .errors import error_response
 from .middleware import request_id
 from .origins import Origins, is_loopback
@@ -34,7 +36,19 @@ _CONNECTION: Mapping[str, Any] = {"access_log": None}
 class JsonErrors(web.RequestHandler):
     """A connection that answers what is no HTTP in the shape of every other error."""
 
-    __slots__ = ()
+    __slots__ = ("_server_name",)
+
+    def __init__(self, manager: web.Server, server_name: str) -> None:
+        """`server_name` is what the `Server` header says."""
+        super().__init__(manager, loop=asyncio.get_running_loop(), **_CONNECTION)
+        self._server_name = server_name
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log a bug with its traceback; a body that could not be decoded has been answered and is none."""
+        if isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            _LOG.debug("a body could not be read")
+        else:
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -44,9 +58,13 @@ class JsonErrors(web.RequestHandler):
             raise ConnectionError("the answer was begun already")
         if status >= 500:
             _LOG.error("a request failed", exc_info=exc)
-        what = (message or "").strip().partition("\n")[0][:200]
-        response = error_response(InvalidRequest(f"this is not a valid HTTP request: {what or status}"))
+        if isinstance(exc, ContentEncodingError):
+            error = unknown_encoding("one that is not supported")
+        else:
+            error = InvalidRequest(f"this is not a valid HTTP request: {http_mistake(message or '') or status}")
+        response = error_response(error)
         response.headers["x-request-id"] = request_id(request)
+        response.headers["Server"] = self._server_name
         response.force_close()
         return response
 
@@ -57,6 +75,7 @@ class Listener:
     def __init__(self, app: web.Application, listening: socket.socket) -> None:
         """Own the socket object."""
         self._socket = listening
+        self._server_name = app[GATEWAY].server_name
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_DRAIN_TIMEOUT_S)
         self._server: asyncio.Server | None = None
 
@@ -75,7 +94,7 @@ class Listener:
         server = self._runner.server
         if server is None:
             raise RuntimeError("not started")
-        return JsonErrors(server, loop=asyncio.get_running_loop(), **_CONNECTION)
+        return JsonErrors(server, self._server_name)
 
 
 async def serve(settings: Settings) -> None:

@@ -15,8 +15,7 @@ T = TypeVar("T")
 def to_map(record: Any) -> dict[str, Any]:
     """Return a record's fields as a plain map, without those at None."""
     # `dataclasses.asdict` would copy every list and map deeply, in the way of each job.
-    kind: Any = type(record)
-    values = ((name, getattr(record, name)) for name in _schema(kind))
+    values = ((name, getattr(record, name)) for name in _schema(record.__class__))
     return {name: to_map(value) if is_dataclass(value) else value for name, value in values if value is not None}
 
 

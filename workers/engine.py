@@ -91,7 +91,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of an answer, sent on at once: for text `{"text": str, "tokens": int, "index": int}`."""
+    """A piece of an answer, sent on at once: for text `{"text": str, "tokens": int, "index": int}`.
+
+    With `"finish_reason": str` it is the last one of its choice; the others may go on.
+    """
 
     data: Mapping[str, Any]
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infsup.protocol.errors import EngineFailure, InfsupError
@@ -22,21 +23,27 @@ def merge(pieces: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     The order within an index is kept, that between indices is not.
     """
     merged: list[dict[str, Any]] = []
-    open_pieces: dict[Any, dict[str, Any]] = {}
+    texts: list[list[str]] = []  # of each of `merged`, joined at the end: there may be very many
+    open_at: dict[Any, int] = {}
     for piece in pieces:
         index = piece.get("index", 0)
+        at = open_at.get(index)
         if not _is_text(piece):
             merged.append(dict(piece))
-            open_pieces.pop(index, None)  # what follows must not slip before it
-        elif index in open_pieces:
-            target = open_pieces[index]
-            target["text"] = target.get("text", "") + piece.get("text", "")
-            target["tokens"] = target.get("tokens", 0) + piece.get("tokens", 0)
-            if "prompt_tokens" in piece:
-                target["prompt_tokens"] = piece["prompt_tokens"]
+            texts.append([])
+            open_at.pop(index, None)  # what follows must not slip before it
+        elif at is None:
+            open_at[index] = len(merged)
+            merged.append(dict(piece))
+            texts.append([piece.get("text", "")])
         else:
-            open_pieces[index] = dict(piece)
-            merged.append(open_pieces[index])
+            texts[at].append(piece.get("text", ""))
+            merged[at]["tokens"] = merged[at].get("tokens", 0) + piece.get("tokens", 0)
+            if "prompt_tokens" in piece:
+                merged[at]["prompt_tokens"] = piece["prompt_tokens"]
+    for target, parts in zip(merged, texts, strict=True):
+        if len(parts) > 1:
+            target["text"] = "".join(parts)
     return merged
 
 
@@ -47,6 +54,34 @@ def _is_text(piece: Mapping[str, Any]) -> bool:
         and isinstance(piece.get("tokens", 0), int)
         and isinstance(piece.get("index", 0), int)
     )
+
+
+@dataclass(slots=True)
+class _SoFar:
+    """The first choice's text and the counts of tokens in the pieces that were added."""
+
+    texts: list[str] = field(default_factory=list[str])
+    tokens: int = 0
+    prompt_tokens: int | None = None
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Take a piece; what is not well-formed in it counts as nothing."""
+        text, tokens, prompt = data.get("text"), data.get("tokens"), data.get("prompt_tokens")
+        if isinstance(text, str) and text and data.get("index", 0) == 0:
+            self.texts.append(text)
+        if isinstance(tokens, int):
+            self.tokens += tokens
+        if isinstance(prompt, int):
+            self.prompt_tokens = prompt
+
+    def to_map(self) -> dict[str, Any]:
+        """Return it as a client gets it."""
+        if not self.texts:
+            return {}
+        usage = {"completion_tokens": self.tokens}
+        if self.prompt_tokens is not None:
+            usage["prompt_tokens"] = self.prompt_tokens
+        return {"text": "".join(self.texts), "usage": usage}
 
 
 class JobOutput:
@@ -67,25 +102,22 @@ class JobOutput:
         self._held: list[Mapping[str, Any]] = []
         self._sent_at = 0.0
         self._ended = False
-        self._text: list[str] = []
-        self._tokens = 0
-        self._prompt_tokens: int | None = None
+        self._so_far = _SoFar()
 
     @property
     def partial(self) -> dict[str, Any]:
         """What there is so far of the first choice, `{"text": str, "usage": {...}}`; empty without text."""
-        if not self._text:
-            return {}
-        usage = {"completion_tokens": self._tokens}
-        if self._prompt_tokens is not None:
-            usage["prompt_tokens"] = self._prompt_tokens
-        return {"text": "".join(self._text), "usage": usage}
+        with self._lock:
+            so_far = replace(self._so_far, texts=[*self._so_far.texts])
+            for data in merge(self._held):
+                so_far.add(data)
+            return so_far.to_map()
 
     def piece(self, data: Mapping[str, Any]) -> None:
         """Send a piece, now or merged with later ones. Raises `EngineFailure` when it cannot be sent."""
-        self._note(data)
         with self._lock:
             if self._job.stream:
+                self._so_far.add(data)
                 self._send_chunk(data)
                 return
             self._held.append(data)
@@ -125,21 +157,13 @@ class JobOutput:
     def _flush(self) -> None:
         held, self._held = self._held, []
         for data in merge(held):
+            self._so_far.add(data)
             self._send_chunk(data)
         if held:
             self._sent_at = self._clock()
 
     def _send_chunk(self, data: Mapping[str, Any]) -> None:
         self._send(join(Packet(Kind.CHUNK, self._job.id, _packed(data, "piece"))))
-
-    def _note(self, data: Mapping[str, Any]) -> None:
-        text, tokens, prompt = data.get("text"), data.get("tokens"), data.get("prompt_tokens")
-        if isinstance(text, str) and text and data.get("index", 0) == 0:
-            self._text.append(text)
-        if isinstance(tokens, int):
-            self._tokens += tokens
-        if isinstance(prompt, int):
-            self._prompt_tokens = prompt
 
 
 def error_packet(kind: Kind, key: str, error: InfsupError) -> Packet:

@@ -13,6 +13,7 @@ from infsup.gateway.sse import KEEP_ALIVE, EventStream, error_event
 from infsup.protocol.client import JobHandle
 
 from .params import wants_usage
+from .prompts import locate_prompt
 from .results import read_result
 from .schemas import TextBody
 from .shapes import Answer, Api, Pieces, whole
@@ -33,7 +34,8 @@ async def answer_with_jobs(
     However this is left, by the client's disconnection above all, jobs that still run are cancelled.
     """
     usage = wants_usage(body)
-    async with JobGroup(await _submit(request, body, task, params)) as jobs:
+    locate = locate_prompt if len(params) > 1 else None
+    async with JobGroup(await _submit(request, body, task, params), locate) as jobs:
         answer = Answer(api, jobs.handles[0].id, body.model)
         if not body.stream:
             results = [read_result(result) for result in await jobs.results()]

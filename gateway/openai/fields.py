@@ -1,6 +1,7 @@
 """Fields of other servers' APIs: which are taken without effect, and which are refused rather than ignored."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -70,7 +71,7 @@ def _asks_for_nothing(name: str, value: object) -> bool:
 def _refusal(name: str, known: Iterable[str]) -> str:
     if name in NEUTRAL:
         values = NEUTRAL[name]
-        allowed = f"; allowed is {' or '.join(map(repr, values))}" if values else ""
+        allowed = f"; allowed is {' or '.join(map(json.dumps, values))}" if values else ""
         return f"{name} is not supported by this server{allowed}"
     close = difflib.get_close_matches(name[:40], sorted(known), n=1)
     hint = f", did you mean {close[0]}?" if close else ""

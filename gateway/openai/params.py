@@ -7,6 +7,7 @@ from infsup.protocol.errors import InvalidRequest
 from .messages import read_messages
 from .prompts import Prompt, read_prompts, read_stop
 from .schemas import SAMPLING, ChatBody, CompletionBody, TextBody
+from .validation import check_integers
 
 
 def chat_params(body: ChatBody) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def chat_params(body: ChatBody) -> dict[str, Any]:
     if both:
         params["max_tokens"] = both.pop()
     if body.chat_template_kwargs:
+        check_integers(body.chat_template_kwargs, "chat_template_kwargs")
         params["chat_template_kwargs"] = body.chat_template_kwargs
     return params
 

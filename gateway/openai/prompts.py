@@ -1,9 +1,10 @@
 """Prompts and stop strings, which OpenAI allows in several shapes."""
 
+import re
 from typing import Any
 
 from infsup.gateway.body import is_array
-from infsup.protocol.errors import InvalidRequest
+from infsup.protocol.errors import InfsupError, InvalidRequest
 
 from .schemas import MAX_STOPS
 from .validation import refusal
@@ -40,6 +41,14 @@ def read_prompts(value: object) -> list[Prompt]:
         else:
             raise refusal(f"prompt[{i}]", entry, f"what makes prompt {_PROMPT_SHAPES}")
     return prompts
+
+
+def locate_prompt(error: InfsupError, number: int) -> InfsupError:
+    """Let an error about `prompt` say which of several it means."""
+    if error.param == "prompt":
+        error.param = f"prompt[{number}]"
+        error.message = re.sub(r"^prompt\b", error.param, error.message)
+    return error
 
 
 def read_stop(value: object) -> list[str]:

@@ -1,12 +1,13 @@
 """From the events of an answer's jobs to the bytes of its stream."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from infsup.gateway.jobs import raise_failure
 from infsup.protocol.errors import InfsupError
 from infsup.protocol.messages import Chunk, Done, JobEvent
 
-from .results import TextResult, Usage, read_result, total
+from .results import FINISH_REASONS, TextResult, Usage, read_result, total
 from .shapes import Pieces
 
 DONE = b"data: [DONE]\n\n"
@@ -21,6 +22,7 @@ class Transcript:
         self._choices_per_job = choices_per_job
         self._with_usage = usage
         self._said: dict[int, list[str]] = {}
+        self._closed: set[int] = set()
         self._usages: list[Usage] = []
 
     def write(self, events: Iterable[tuple[int, JobEvent]]) -> tuple[bytes, InfsupError | None]:
@@ -30,11 +32,9 @@ class Transcript:
             for number, event in events:
                 raise_failure(event)
                 if isinstance(event, Chunk):
-                    index, text = event.data.get("index", 0), event.data.get("text", "")
-                    if isinstance(text, str) and isinstance(index, int):
-                        written.append(self._say(number * self._choices_per_job + index, text))
+                    written.append(self._read_chunk(number, event.data))
                 elif isinstance(event, Done):
-                    written.append(self._close(number, read_result(event.result)))
+                    written.append(self._end_job(number, read_result(event.result)))
         except InfsupError as error:
             return b"".join(written), error
         return b"".join(written), None
@@ -43,18 +43,34 @@ class Transcript:
         """Return the last bytes of an answer that was finished."""
         return (self._pieces.usage_event(total(self._usages)) if self._with_usage else b"") + DONE
 
+    def _read_chunk(self, number: int, data: Mapping[str, Any]) -> bytes:
+        index, text, reason = data.get("index", 0), data.get("text", ""), data.get("finish_reason")
+        if not isinstance(text, str) or not isinstance(index, int):
+            return b""
+        index += number * self._choices_per_job
+        said = self._say(index, text)
+        return said + self._close(index, reason) if isinstance(reason, str) and reason in FINISH_REASONS else said
+
     def _say(self, index: int, text: str) -> bytes:
         opening = b"" if index in self._said else self._pieces.opening(index)
         self._said.setdefault(index, []).append(text)
         return opening + self._pieces.text(index, text) if text else opening
 
-    def _close(self, number: int, result: TextResult) -> bytes:
+    def _close(self, index: int, finish_reason: str) -> bytes:
+        if index in self._closed:
+            return b""
+        self._closed.add(index)
+        return self._pieces.closing(index, finish_reason)
+
+    def _end_job(self, number: int, result: TextResult) -> bytes:
         self._usages.append(result.usage)
         written = b""
         for choice in result.choices:
             index = number * self._choices_per_job + choice.index
+            if index in self._closed:
+                continue
             # Engines that do not stream say everything at the end.
             said = "".join(self._said.get(index, ()))
             written += self._say(index, choice.text[len(said) :] if choice.text.startswith(said) else "")
-            written += self._pieces.closing(index, choice.finish_reason)
+            written += self._close(index, choice.finish_reason)
         return written

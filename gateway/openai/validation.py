@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from infsup.gateway.body import json_kind
+from infsup.gateway.body import is_array, is_object, shown
 from infsup.protocol.errors import InvalidRequest
 
 from .fields import drop_foreign
@@ -51,13 +51,16 @@ def refusal(path: str, value: object, allowed: str) -> InvalidRequest:
     return InvalidRequest(f"{path}: found {shown(value)}, allowed is {allowed}", param=path)
 
 
-def shown(value: object) -> str:
-    """Show a value of a request in a message: its kind, and itself when it is short."""
-    kind = json_kind(value)
-    if value is None or isinstance(value, list | dict):
-        return kind
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"the {kind} {text}" if len(text) <= 60 else f"a {kind} of {len(text)} characters"
+def check_integers(value: object, path: str) -> None:
+    """Raise `InvalidRequest` for a whole number that a job cannot carry, anywhere in a parsed JSON value."""
+    if is_object(value):
+        for name, entry in value.items():
+            check_integers(entry, f"{path}.{name[:80]}")
+    elif is_array(value):
+        for i, entry in enumerate(value):
+            check_integers(entry, f"{path}[{i}]")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise refusal(path[:200], value, f"a whole number from {-(2**63)} to {2**64 - 1}")
 
 
 def _problem(detail: ErrorDetails) -> str:

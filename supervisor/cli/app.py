@@ -154,8 +154,13 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(facts)
     else:
-        words = {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in facts.items()}
+        words = {name: _words(value) for name, value in facts.items()}
         print("; ".join(f"{name}: {word or 'none'}" for name, word in words.items()))
+
+
+def _words(value: Any) -> str:
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return ", ".join(str(item) for item in items)
 
 
 def _find(config: str | None) -> Path | None:

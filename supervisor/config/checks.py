@@ -4,9 +4,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from .disk import check_model_files, check_python
-from .engines import ENGINE_TASKS
+from .disk import check_python
+from .engine_tables import check_engine_tables
+from .engines import ENGINES, SERVED
 from .free_tables import check_free_tables
+from .model_files import check_model_files
 from .models import ModelConfig
 from .place_rules import MODEL_NAME, MODEL_NAME_WORDS
 from .problems import Findings, KeyPath, show
@@ -26,6 +28,7 @@ def check_config(config: Config, findings: Findings) -> None:
         check_model_files(model, path, findings)
         check_python(model, path, findings)
         check_free_tables(model, path, findings)
+        check_engine_tables(model, path, findings)
     _check_names(config, findings)  # last: a problem with a name counts against all that is below it
 
 
@@ -74,16 +77,13 @@ def _aliases(config: Config) -> Iterator[tuple[str, KeyPath]]:
 
 
 def _check_task(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
-    tasks = ENGINE_TASKS.get(model.engine)
+    tasks = SERVED.get(model.engine)
     if tasks is None or model.task in tasks or not findings.sound((*path, "task"), (*path, "engine")):
         return
-    others = [engine for engine, offered in ENGINE_TASKS.items() if model.task in offered]
-    note = f"the engine {model.engine} does not serve it"
-    findings.add(
-        (*path, "task"),
-        ", ".join(sorted(tasks)),
-        note=f"{note}; {', '.join(others)} can" if others else note,
-    )
+    later = model.task in ENGINES[model.engine].later
+    others = ", ".join(name for name, served in SERVED.items() if model.task in served and name != "fault")
+    note = f"{'this version of ' if later else ''}the engine {model.engine} does not serve it{' yet' if later else ''}"
+    findings.add((*path, "task"), ", ".join(sorted(tasks)), note=f"{note}; {others} can" if others else note)
 
 
 def _check_instances(model: ModelConfig, path: KeyPath, findings: Findings) -> None:

@@ -1,36 +1,20 @@
-"""Checks that look at the disk: model files, interpreters, key files."""
+"""Checks that look at the disk: whether a file can be read, interpreters, key files."""
 
 import os
 from pathlib import Path
 
-from .engines import DIRECTORY_ENGINES, is_custom
-from .models import FileRef, ModelConfig
+from .models import ModelConfig
 from .problems import Findings, KeyPath
 from .rules import Refused
 
 _MAX_KEY_FILE_BYTES = 1_000_000
 
 
-def check_model_files(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
-    """Note missing sources, and files that are not there and that nothing says where to get."""
-    if not findings.sound((*path, "engine")):
-        return
-    optional = model.engine == "fault" or is_custom(model.engine)
-    directory = model.engine in DIRECTORY_ENGINES or is_custom(model.engine)
-    if not optional:
-        _check_source(model, path, findings)
-    _check_file(model, (*path, "file"), findings, directory=directory)
-    for component, reference in model.files.items():
-        place = (*path, "files", component)
-        _check_source(reference, place, findings)
-        _check_file(reference, (*place, "file"), findings, directory=directory)
-
-
 def check_python(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
     """Note an interpreter that cannot be run."""
     place = (*path, "python")
     if model.python and findings.sound(place):
-        reason = _why_not(model.python, directory=False)
+        reason = why_unreadable(model.python, directory=False)
         if not reason and not os.access(model.python, os.X_OK):
             reason = f"not executable: {model.python}"
         if reason:
@@ -39,7 +23,7 @@ def check_python(model: ModelConfig, path: KeyPath, findings: Findings) -> None:
 
 def read_api_keys(file: Path) -> tuple[str, ...]:
     """Return the keys in a file, one a line, without empty lines and comments. Raises `Refused` with the reason."""
-    reason = _why_not(file, directory=False)
+    reason = why_unreadable(file, directory=False)
     if reason:
         raise Refused(reason)
     try:
@@ -59,21 +43,7 @@ def read_api_keys(file: Path) -> tuple[str, ...]:
     return keys
 
 
-def _check_source(source: ModelConfig | FileRef, path: KeyPath, findings: Findings) -> None:
-    if findings.sound((*path, "url"), (*path, "file")) and not source.url and not source.file:
-        findings.add((*path, "url"), "url, file or both", found="neither url nor file")
-
-
-def _check_file(source: ModelConfig | FileRef, place: KeyPath, findings: Findings, *, directory: bool) -> None:
-    if source.url or not source.file or not findings.sound(place, (*place[:-1], "url")):
-        return
-    reason = _why_not(source.file, directory=directory)
-    if reason:
-        wanted = "an existing file or directory" if directory else "an existing file"
-        findings.add(place, f"{wanted}, or a url to get it from", note=reason)
-
-
-def _why_not(file: Path, *, directory: bool) -> str:
+def why_unreadable(file: Path, *, directory: bool) -> str:
     """Return why a file cannot be used, "" if it can."""
     try:
         if not file.exists():

@@ -1,33 +1,44 @@
-"""Which engines exist and which tasks each can serve: what a configuration may combine."""
+"""Which engines exist, which tasks each can serve, and which of them this version has: what may be combined."""
 
 import importlib.metadata
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from infsup.protocol.job import TASKS
 
 ENTRY_POINT_GROUP = "infsup.engines"
-_TEXT = frozenset({"text-completion", "chat-completion", "embedding"})
+_TEXT = frozenset({"text-completion", "chat-completion"})
+_VISION = frozenset({"image-to-text", "object-detection"})
+_SPEECH = frozenset({"speech-to-text", "text-to-speech"})
 _CLASS_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
-ENGINE_TASKS: Mapping[str, frozenset[str]] = {
-    "llama-cpp": _TEXT | {"rerank"},
-    "gpt4all": _TEXT,
-    "transformers": _TEXT
-    | {"image-to-text", "speech-to-text", "text-to-speech", "object-detection", "text-classification"},
-    "onnx": _TEXT | {"text-classification"},
-    "stable-diffusion-cpp": frozenset({"text-to-image", "image-to-image"}),
-    "fault": _TEXT,
-}
-"""The built-in engines. A custom engine may serve any task."""
 
-DIRECTORY_ENGINES = frozenset({"onnx", "transformers"})
-"""The built-in engines whose model may be a directory."""
+@dataclass(frozen=True, slots=True)
+class EngineTasks:
+    """The tasks that an engine serves in this version, and those that it will; an engine without `now` is to come."""
+
+    now: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
+
+
+ENGINES: Mapping[str, EngineTasks] = {
+    "llama-cpp": EngineTasks(now=_TEXT, later=frozenset({"embedding", "rerank"})),
+    "onnx": EngineTasks(now=_TEXT, later=frozenset({"embedding", "text-classification"})),
+    "fault": EngineTasks(now=_TEXT | {"embedding"}),
+    "gpt4all": EngineTasks(later=_TEXT | {"embedding"}),
+    "transformers": EngineTasks(later=_TEXT | _VISION | _SPEECH | {"embedding", "text-classification"}),
+    "stable-diffusion-cpp": EngineTasks(later=frozenset({"text-to-image", "image-to-image"})),
+}
+"""The built-in engines: `now` is what the workers' registry says. A custom engine may serve any task."""
+
+SERVED: Mapping[str, frozenset[str]] = {name: tasks.now for name, tasks in ENGINES.items() if tasks.now}
+"""The built-in engines of this version, and their tasks."""
 
 
 def is_custom(engine: str) -> bool:
     """Tell whether an engine is the user's own."""
-    return engine not in ENGINE_TASKS
+    return engine not in SERVED
 
 
 def installed_engines() -> tuple[str, ...]:
@@ -42,7 +53,7 @@ def is_class_path(engine: str) -> bool:
 
 def describe_engines() -> str:
     """Return the allowed engines in words."""
-    return ", ".join(ENGINE_TASKS) + f", package.module:Class, or an installed entry point of {ENTRY_POINT_GROUP}"
+    return ", ".join(SERVED) + f", package.module:Class, or an installed entry point of {ENTRY_POINT_GROUP}"
 
 
 def describe_tasks() -> str:

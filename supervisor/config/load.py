@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .lines import locate_keys
-from .problems import ConfigError, Findings, Problem
+from .problems import ConfigError, Findings, KeyPath, Problem
 from .read import read_config
 from .root import Config
 
@@ -60,8 +60,9 @@ def load_config(
 ) -> Config:
     """Read and check a configuration file; None is the built-in one.
 
-    `server` has values that replace those of the `[server]` table, such as `host` and `port` from a command line;
-    values that are None are skipped. Raises `ConfigError` with every mistake.
+    `server` has values from the command line that replace those of the `[server]` table, such as `host` and `port`;
+    values that are None are skipped, mistakes in others are told as `--host` and `--port`.
+    Raises `ConfigError` with every mistake.
     """
     place = builtin_config() if path is None else path.absolute()
     file = _shown(place)
@@ -70,12 +71,13 @@ def load_config(
     lines = locate_keys(text)
     replaced = {key: value for key, value in (server or {}).items() if value is not None}
     table: object = raw.get("server", {})
+    flags: dict[KeyPath, str] = {}
     if replaced and isinstance(table, dict):
         raw["server"] = {**table, **replaced}
-        for key in replaced:
-            lines.pop(("server", key), None)
+        flags = {("server", key): f"--{key.replace('_', '-')}" for key in replaced}
     env = os.environ if env is None else env
-    return read_config(raw, place.parent, env, Findings(raw, lines, file)).at(None if path is None else place)
+    config = read_config(raw, place.parent, env, Findings(raw, lines, file, flags))
+    return config.at(None if path is None else place)
 
 
 def parse_config(

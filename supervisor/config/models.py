@@ -52,10 +52,10 @@ class Device(Table):
 class FileRef(Table):
     """One more file that a model needs, such as `mmproj` or `vae`: an address, a path, or both."""
 
-    url: _Url = Field(default="", description="Where to download it.")
+    url: _Url = Field(default="", description="Where to download it. Not used yet.")
     file: _OptionalPath = Field(default=None, description="Where it is, or where the download is to be kept.")
-    sha256: _Sha256 = Field(default="", description="SHA-256 checksum of the file.")
-    md5: _Md5 = Field(default="", description="MD5 checksum of the file.")
+    sha256: _Sha256 = Field(default="", description="SHA-256 checksum of the file. Not used yet.")
+    md5: _Md5 = Field(default="", description="MD5 checksum of the file. Not used yet.")
 
 
 class ModelConfig(Table):
@@ -71,21 +71,21 @@ class ModelConfig(Table):
     aliases: Annotated[tuple[_Alias, ...], ListOf("names")] = Field(
         default=(), description="Other names for the model."
     )
-    url: _Url = Field(default="", description="Where to download the model. It needs `url`, `file` or both.")
+    url: _Url = Field(default="", description="Where to download the model. Not used yet: it needs `file` too.")
     file: _OptionalPath = Field(
         default=None,
-        description="The model's file, or directory where the engine wants one; with `url`, where the download is "
-        "kept.",
+        description="The model's file, or directory where the engine wants one: a `.gguf` file for `llama-cpp`; a "
+        "`.onnx` file, or a directory with one (also in `onnx/`), for `onnx`.",
     )
-    sha256: _Sha256 = Field(default="", description="SHA-256 checksum of the model's file.")
-    md5: _Md5 = Field(default="", description="MD5 checksum of the model's file.")
+    sha256: _Sha256 = Field(default="", description="SHA-256 checksum of the model's file. Not used yet.")
+    md5: _Md5 = Field(default="", description="MD5 checksum of the model's file. Not used yet.")
     files: dict[str, FileRef] = Field(
         default_factory=dict[str, FileRef], description="More files by component, such as `mmproj` or `vae`; see below."
     )
     prepare: Annotated[Literal["on-demand", "blocking", "async"], choice("on-demand", "blocking", "async")] = Field(
         default="on-demand",
         description="When missing files are downloaded: with the first request, before the server is ready, or in the "
-        "background from the start.",
+        "background from the start. Not used yet.",
     )
     min_instances: Annotated[int, whole(0, 1024)] = Field(
         default=0, description="Instances that are always kept loaded."
@@ -102,7 +102,8 @@ class ModelConfig(Table):
     )
     parallel: Annotated[int, whole(1, 256)] = Field(
         default=1,
-        description="Sequences that one instance decodes together; it holds `parallel` × `context_size` tokens.",
+        description="Sequences that one instance decodes together; it holds `parallel` × `context_size` tokens. "
+        "Not used yet, except by the engine `fault` with `options.capacity`.",
     )
     max_queue: _Count = Field(
         default=512, description="Jobs that may wait without a place in an instance. More get status 429."
@@ -150,17 +151,19 @@ class ModelConfig(Table):
     )
     preload: dict[str, Any] = Field(
         default_factory=dict[str, Any],
-        description="What an instance reads ahead of the first request: `messages` (a chat) or `prefix` (a text).",
+        description="What an instance reads ahead of the first request: `messages` (a chat) or `prefix` (a text). "
+        "Not used yet.",
     )
     grammars: dict[str, Any] = Field(
         default_factory=dict[str, Any],
-        description="Named grammars that requests may ask for: GBNF text, or a table that is a JSON Schema.",
+        description="Named grammars that requests may ask for: GBNF text, or a table that is a JSON Schema. "
+        "Not used yet.",
     )
-    tools: dict[str, Any] = Field(default_factory=dict[str, Any], description="Tools that the server itself runs.")
+    tools: dict[str, Any] = Field(
+        default_factory=dict[str, Any], description="Tools that the server itself runs. Not used yet."
+    )
     python: _OptionalPath = Field(default=None, description="Another Python interpreter for this model's workers.")
-    options: dict[str, Any] = Field(
-        default_factory=dict[str, Any], description="Options of the engine; see the documentation of each engine."
-    )
+    options: dict[str, Any] = Field(default_factory=dict[str, Any], description="Options of the engine; see below.")
 
     def load_key(self) -> str:
         """Return 16 hex digits that are equal for two models exactly when a loaded instance of one can serve the other.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .engines import ENGINE_TASKS, describe_engines, installed_engines, is_class_path
+from .engines import ENGINES, SERVED, describe_engines, installed_engines, is_class_path
 from .rules import Refused, Rule, choice, whole
 from .units import parse_cores
 
@@ -107,12 +107,14 @@ def engine_name() -> Rule:
     def read(value: object, _base: Path) -> str:
         if not isinstance(value, str):
             raise Refused
-        if value in ENGINE_TASKS or is_class_path(value):
+        if value in SERVED or is_class_path(value):
             return value
         installed = installed_engines()
         if value in installed:
             return value
-        close = difflib.get_close_matches(value, (*ENGINE_TASKS, *installed), n=1)
+        if value in ENGINES:
+            raise Refused("this version does not serve this engine yet")
+        close = difflib.get_close_matches(value, (*SERVED, *installed), n=1)
         raise Refused(f'did you mean "{close[0]}"?' if close else "")
 
     return Rule(describe_engines(), read)

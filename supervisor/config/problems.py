@@ -20,7 +20,8 @@ _SECRET: KeyPath = ("server", "api_keys")
 class Problem:
     """One mistake. `line` counts from 1, None when unknown; an empty `key_path` means the file as a whole.
 
-    `note` explains `found`, e.g. a suggestion. Secrets stand in none of the texts.
+    For a value from the command line, `key_path` is the option, such as `--port`, and `file` is empty. `note` explains
+    `found`, e.g. a suggestion. Secrets stand in none of the texts.
     """
 
     key_path: str
@@ -114,11 +115,19 @@ class Findings:
     """Collects the problems of one configuration.
 
     `raw` is the configuration as it was written (before `${NAME}` is replaced, so that no secret of the environment
-    is shown), `lines` the lines of its keys, `file` the name to show.
+    is shown), `lines` the lines of its keys, `file` the name to show. `flags` has the command-line options that gave
+    values in place of the file; their mistakes are told with the option's name, without file and line.
     """
 
-    def __init__(self, raw: Mapping[str, Any], lines: Mapping[KeyPath, int], file: str) -> None:
+    def __init__(
+        self,
+        raw: Mapping[str, Any],
+        lines: Mapping[KeyPath, int],
+        file: str,
+        flags: Mapping[KeyPath, str] | None = None,
+    ) -> None:
         """Start without problems."""
+        self._flags = flags or {}
         self._raw = raw
         self._lines = lines
         self._file = file
@@ -129,7 +138,10 @@ class Findings:
         if found is None:
             value = self._written_at(path)
             found = kind_of(value) if path[: len(_SECRET)] == _SECRET and value != "" else show(value)
-        problem = Problem(format_path(path), found, allowed, note, self._file, self._line_of(path))
+        if path in self._flags:
+            problem = Problem(self._flags[path], found, allowed, note)
+        else:
+            problem = Problem(format_path(path), found, allowed, note, self._file, self._line_of(path))
         self._found.append((path, problem))
 
     def sound(self, *paths: KeyPath) -> bool:

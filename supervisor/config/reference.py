@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from .engines import ENGINE_TASKS
+from .engine_tables import ENGINE_DEFAULTS, ENGINE_OPTIONS
+from .engines import ENGINES
 from .models import Device, FileRef, ModelConfig
 from .root import allowed_of
 from .tables import Log, Pool, Server, Store, Table
@@ -55,6 +56,7 @@ def render() -> str:
         head = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
         parts.append("\n".join([f"## `{title}`", "", _docstring(table), "", *head, *rows, ""]))
     parts.append("\n".join(["## Engines and tasks", "", *_engine_rows(), ""]))
+    parts.append("\n".join(["## Names in `defaults` and `options`", "", *_rule_rows(), ""]))
     return "\n".join(parts)
 
 
@@ -89,11 +91,24 @@ def _docstring(table: type[Table]) -> str:
 
 
 def _engine_rows() -> Iterator[str]:
-    yield "| engine | tasks |"
-    yield "|---|---|"
-    for engine, tasks in ENGINE_TASKS.items():
-        yield f"| `{engine}` | {', '.join(sorted(tasks))} |"
-    yield "| your own | any |"
+    yield "| engine | tasks | tasks of later versions |"
+    yield "|---|---|---|"
+    for engine, tasks in ENGINES.items():
+        now = ", ".join(sorted(tasks.now)) or "none: not served yet"
+        yield f"| `{engine}` | {now} | {', '.join(sorted(tasks.later))} |"
+    yield "| your own | any | |"
+
+
+def _rule_rows() -> Iterator[str]:
+    yield "Custom engines have names of their own."
+    for key, engines in (("defaults", ENGINE_DEFAULTS), ("options", ENGINE_OPTIONS)):
+        owners: dict[tuple[str, str], list[str]] = {}
+        for engine, rules in engines.items():
+            for name, rule in rules.items():
+                owners.setdefault((name, rule.allowed), []).append(engine)
+        yield from ("", f"| in `{key}` | engines | allowed |", "|---|---|---|")
+        for (name, allowed), names in owners.items():
+            yield f"| `{name}` | {', '.join(f'`{engine}`' for engine in names)} | {allowed} |"
 
 
 def main() -> None:

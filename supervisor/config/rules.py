@@ -93,7 +93,7 @@ def whole(low: int = 0, high: int = MAX_INTEGER, special: str = "") -> Rule:
             raise Refused(f"over {high}" if value > high else "")
         return value
 
-    limits = f"{low} or more" if high == MAX_INTEGER else f"{low} to {high}"
+    limits = f"{low} or more" if high in {MAX_INTEGER, 2**63 - 1} else f"{low} to {high}"
     return Rule(f"an integer, {limits}" + (f", {special}" if special else ""), read)
 
 
@@ -108,7 +108,7 @@ def number(low: float = 0, high: float = MAX_NUMBER, *, above: bool = False) -> 
         return float(value)
 
     if high < MAX_NUMBER:
-        return Rule(f"a number, {low:g} to {high:g}", read)
+        return Rule(f"a number over {low:g}, to {high:g}" if above else f"a number, {low:g} to {high:g}", read)
     return Rule(f"a number over {low:g}" if above else f"a number, {low:g} or more", read)
 
 

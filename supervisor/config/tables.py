@@ -78,7 +78,7 @@ class Pool(Table):
         default=30.0, description="Seconds that running jobs get to finish when the server stops."
     )
     prepare_concurrency: Annotated[int, whole(1, 64)] = Field(
-        default=2, description="Models whose files are downloaded or checked at once."
+        default=2, description="Models whose files are downloaded or checked at once. Not used yet."
     )
 
 

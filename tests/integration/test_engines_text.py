@@ -239,7 +239,7 @@ def test_engine_generation_stops_at_the_contexts_end(engine: Engine, kind: str) 
         with pytest.raises(ContextLengthExceeded) as caught:
             run(small, prompt="x y " * 40)
         assert caught.value.details["n_ctx"] == 32
-        assert run(small, prompt="x", max_tokens=3)[1]["usage"]["completion_tokens"] == 3
+        assert run(small, prompt="x", max_tokens=3, ignore_eos=True)[1]["usage"]["completion_tokens"] == 3
     finally:
         small.close()
 

@@ -314,6 +314,31 @@ def test_gateway_text_that_is_no_http_gets_a_json_error(gateway: FakeSupervisor)
     assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
+def test_gateway_invalid_http_hides_its_library(gateway: FakeSupervisor) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as sent:
+        sent.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n")
+        answer = read_until(sent, b"}}")
+    assert b"\r\nServer: infsup/0.0.test\r\n" in answer
+    assert b"aiohttp" not in answer
+    assert b'Invalid character in Content-Length"' in answer
+
+
+@pytest.mark.parametrize(
+    ("encoding", "param", "message"),
+    [
+        ("gzip", None, "the body cannot be read: Can not decode content-encoding: gzip"),
+        ("foo", "Content-Encoding", 'Content-Encoding: found "foo", allowed are gzip, deflate and identity'),
+    ],
+)
+def test_gateway_body_that_cannot_be_decoded_is_refused_quietly(
+    gateway: FakeSupervisor, encoding: str, param: str | None, message: str
+) -> None:
+    answer = call(gateway.port, "POST", CHAT, b"no gzip", Content_Encoding=encoding)
+    assert (answer.status, answer.error()["param"], answer.error()["message"]) == (400, param, message)
+    assert call(gateway.port, "GET", "/health").status == 200
+    assert "Traceback" not in gateway.output.read_text()
+
+
 def test_gateway_request_id_is_kept_if_sane(gateway: FakeSupervisor) -> None:
     assert call(gateway.port, "GET", "/health", X_Request_Id="abc-1").headers["x-request-id"] == "abc-1"
     assert call(gateway.port, "GET", "/nothing", X_Request_Id="a b").headers["x-request-id"].startswith("req_")

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -57,6 +58,6 @@ def test_batch_with_one_bad_job_loses_only_that_one(tmp_path: Path) -> None:
         server.wait_idle("batch")
         prompts = ["!sleep 1", "!sleep 1.1", "!abort", "!sleep 1.2"]
         with ThreadPoolExecutor(4) as pool:
-            outcomes = list(pool.map(lambda prompt: outcome(server, "batch", prompt), prompts))
+            outcomes = list(pool.map(partial(outcome, server, "batch"), prompts))
         assert outcomes[2] == "worker_crashed"
         assert "worker_crashed" not in (outcomes[0], outcomes[1], outcomes[3])

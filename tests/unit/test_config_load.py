@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infsup.protocol.errors import ModelUnavailable
 from infsup.supervisor.config import (
     Config,
     ConfigError,
@@ -20,6 +21,7 @@ from infsup.supervisor.config import (
 )
 from infsup.supervisor.config.checks import is_loopback
 from infsup.supervisor.config.load import builtin_config
+from infsup.workers.engines.onnx_files import find_files
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "tests" / "data" / "configs"
@@ -61,11 +63,11 @@ def test_find_config_nothing_there_is_the_builtin_one_or_an_error(tmp_path: Path
         find_config(None, {}, tmp_path)
 
 
-def test_builtin_config_is_valid_and_loads_the_tiny_model_first() -> None:
+def test_builtin_config_is_valid_and_loads_the_tiny_model_first(tmp_path: Path) -> None:
     content = tomllib.loads(builtin_config().read_text(encoding="utf-8"))
-    assert content["models"]["tiny"].pop("file") == "tiny.onnx"
-    model = parse_config(content | {"models": {"tiny": content["models"]["tiny"] | {"url": "https://x/tiny.onnx"}}})
-    tiny = model.models["tiny"]
+    (tmp_path / "tiny.onnx").touch()
+    tiny = parse_config(content, tmp_path).models["tiny"]
+    assert tiny.file == tmp_path / "tiny.onnx"
     assert (tiny.task, tiny.engine, tiny.min_instances, tiny.ttl) == ("text-completion", "onnx", 1, -1)
     assert tiny.defaults == {"temperature": 0}
 
@@ -88,7 +90,7 @@ def test_load_config_every_key_set_is_read_as_its_type() -> None:
     assert (model.ttl, model.timeout, model.beat_interval, model.recycle_after_seconds) == (-1, 5400, 0.25, 86400)
     assert (model.file, model.python) == (CONFIGS / "downloads/model.bin", Path(sys.executable))
     assert (model.max_memory, model.device.gpu, model.device.cpu_threads) == (Size(4 * 1024**3), "cuda", 2)
-    assert model.options["note"] == "price: ${amount}"
+    assert config.models["mine"].options["note"] == "price: ${amount}"
     assert isinstance(config.pool.swap_patience, float)
     assert isinstance(config.models["mine"].ttl, float)
 
@@ -119,9 +121,34 @@ def test_load_config_values_from_the_command_line_replace_the_file(tmp_path: Pat
     file.write_text('[server]\nport = 1\n[models.echo]\ntask = "embedding"\nengine = "fault"\n')
     config = load_config(file, {}, {"port": 9000, "host": None})
     assert (config.server.host, config.server.port) == ("127.0.0.1", 9000)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"port": 99999}, "--port: found 99999 (over 65535), allowed: an integer, 0 to 65535"),
+        ({"host": "a b"}, '--host: found "a b", allowed: an IP address or host name'),
+        ({"host": "nope.invalid"}, '--host: found "nope.invalid" (an open server that other machines can reach)'),
+    ],
+)
+def test_load_config_mistake_on_the_command_line_is_not_blamed_on_the_file(
+    values: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "infsup.toml"
+    file.write_text('[server]\nport = 1\nhost = "::1"\n[models.echo]\ntask = "embedding"\nengine = "fault"\n')
     with pytest.raises(ConfigError) as caught:
-        load_config(file, {}, {"host": "0.0.0.0"})
-    assert caught.value.problems[0].key_path == "server.host"
+        load_config(file, {}, values)
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(told)
+    assert (problem.file, problem.line) == ("", None)
+
+
+def test_load_config_mistake_in_the_file_beside_the_command_line_keeps_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "infsup.toml"
+    file.write_text('[server]\nport = -1\nhost = "a b"\n[models.echo]\ntask = "embedding"\nengine = "fault"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {}, {"port": 99999})
+    assert [(one.line, one.key_path) for one in caught.value.problems] == [(3, "server.host"), (None, "--port")]
 
 
 def test_load_config_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -199,16 +226,49 @@ def test_parse_config_batch_size_is_clamped_to_the_context() -> None:
 
 
 def test_parse_config_directory_is_a_model_only_where_the_engine_takes_one() -> None:
-    for engine in ("onnx", "transformers", "my.module:Engine"):
+    for engine in ("onnx", "my.module:Engine"):
         assert parse(engine=engine, file=".").models["echo"].file == CONFIGS
-    for engine in ("llama-cpp", "gpt4all", "fault"):
+    for engine in ("llama-cpp", "fault"):
         mapping = {"models": {"echo": {**MODEL, "engine": engine, "file": "."}}}
         assert list(errors_of(mapping)) == ["models.echo.file"]
 
 
-def test_parse_config_file_with_url_need_not_exist() -> None:
-    model = parse(engine="llama-cpp", file="later.gguf", url="https://example.org/later.gguf").models["echo"]
-    assert model.file == CONFIGS / "later.gguf"
+def test_parse_config_file_with_url_must_exist_where_the_engine_needs_it() -> None:
+    source: dict[str, Any] = {"file": "later.gguf", "url": "https://example.org/later.gguf"}
+    for engine in ("my.module:Engine", "fault"):
+        assert parse(None, engine=engine, **source).models["echo"].file == CONFIGS / "later.gguf"
+    assert list(errors_of({"models": {"echo": {**MODEL, "engine": "llama-cpp", **source}}})) == ["models.echo.file"]
+    assert parse(None, engine="llama-cpp", **source | {"file": "stub.gguf"}).models["echo"].url == source["url"]
+
+
+@pytest.mark.parametrize(
+    ("names", "choice", "reason"),
+    [
+        (["one.onnx"], "", ""),
+        (["onnx/one.onnx"], "", ""),
+        (["model.onnx", "other.onnx"], "", ""),
+        (["onnx/model.onnx", "onnx/other.onnx"], "", ""),
+        (["one.onnx", "two.onnx"], "two.onnx", ""),
+        (["onnx/one.onnx", "onnx/two.onnx"], "two.onnx", ""),
+        (["one.onnx", "onnx/two.onnx"], "", "of which options.onnx_file picks one: one.onnx, two.onnx"),
+        (["one.onnx"], "two.onnx", "the directory has no two.onnx"),
+        (["one.txt"], "", "the directory has no .onnx file"),
+    ],
+)
+def test_parse_config_onnx_directory_is_searched_as_the_engine_does(
+    names: list[str], choice: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "onnx").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    model: dict[str, Any] = {**MODEL, "engine": "onnx", "file": str(tmp_path), "options": {"onnx_file": choice}}
+    if reason:
+        assert reason in errors_of({"models": {"echo": model}})["models.echo.file"]
+        with pytest.raises(ModelUnavailable):
+            find_files(str(tmp_path), {}, choice)
+    else:
+        parse_config({"models": {"echo": model}}, CONFIGS, ENV)
+        assert find_files(str(tmp_path), {}, choice).model.suffix == ".onnx"
 
 
 def test_parse_config_installed_engine_is_found_without_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from infsup.protocol.job import TASKS
 from infsup.protocol.spec import DeviceSpec
 from infsup.supervisor.config import Config, load_config, parse_config
-from infsup.supervisor.config.engines import ENGINE_TASKS
 from infsup.supervisor.config.reference import render
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +55,6 @@ def test_to_spec_carries_what_a_worker_needs() -> None:
 
 def test_repr_of_the_configuration_hides_the_keys() -> None:
     assert "key-one" not in repr(load_config(CONFIGS / "full.toml", ENV))
-
-
-def test_engine_tasks_are_tasks_of_the_protocol() -> None:
-    assert frozenset[str]().union(*ENGINE_TASKS.values()) == TASKS
 
 
 def test_reference_is_current() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infsup.gateway.body import parse_object
+from infsup.gateway.body import http_mistake, parse_object
 from infsup.gateway.openai.fields import HARMLESS, NEUTRAL
 from infsup.gateway.openai.params import chat_params, completion_params, wants_usage
 from infsup.gateway.openai.schemas import ChatBody, CompletionBody
@@ -270,3 +270,40 @@ def test_parse_object_refuses_what_is_no_json_object(data: bytes) -> None:
     with pytest.raises(RequestError) as caught:
         parse_object(data)
     assert caught.value.code == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"chat_template_kwargs": {"a": [0, {"b": 2**64}]}}, "chat_template_kwargs.a[1].b"),
+        ({"chat_template_kwargs": {"a": -(2**63) - 1}}, "chat_template_kwargs.a"),
+        ({"logit_bias": {"5": 10**30}}, "logit_bias.5"),
+    ],
+)
+def test_chat_body_whole_number_that_no_job_can_carry_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest, match="found the number") as caught:
+        chat_params(read_body(ChatBody, {"model": "m", "messages": [USER], **fields}))
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("logprobs", True, "allowed is false"), ("response_format", {"type": "x"}, 'allowed is {"type": "text"}')],
+)
+def test_refusal_of_a_foreign_field_is_spelt_as_json(name: str, value: object, allowed: str) -> None:
+    with pytest.raises(UnsupportedParameter) as caught:
+        read_body(ChatBody, {"model": "m", "messages": [USER], name: value})
+    assert caught.value.message.endswith(allowed)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("400, message:\n  Can not decode content-encoding: gzip", "Can not decode content-encoding: gzip"),
+        ("Invalid character in Content-Length:\n\n  b'abc'\n    ^", "Invalid character in Content-Length"),
+        ("Got more than 8190 bytes when reading: b'aaa...'.", "Got more than 8190 bytes when reading"),
+        ("", ""),
+    ],
+)
+def test_http_mistake_is_one_line_without_the_bytes(message: str, line: str) -> None:
+    assert http_mistake(message) == line

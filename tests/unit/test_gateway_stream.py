@@ -12,11 +12,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from infsup.gateway.errors import error_headers
 from infsup.gateway.jobs import JobGroup
 from infsup.gateway.openai import answers
+from infsup.gateway.openai.prompts import locate_prompt
 from infsup.gateway.openai.results import Choice, TextResult, Usage, read_result
 from infsup.gateway.openai.shapes import Answer, Api, Pieces, whole
 from infsup.gateway.openai.transcript import Transcript
 from infsup.protocol.client import Client, JobHandle
-from infsup.protocol.errors import EngineFailure, InfsupError, QueueFull, RateLimited, ShuttingDown
+from infsup.protocol.errors import EngineFailure, InfsupError, InvalidRequest, QueueFull, RateLimited, ShuttingDown
 from infsup.protocol.messages import CancelledEvent, Chunk, Done, Failed, JobEvent, Queued, Started
 
 RESULT = {"choices": [{"index": 0, "text": "ab", "finish_reason": "length"}], "usage": {"prompt_tokens": 1}}
@@ -250,3 +251,35 @@ def test_stream_keep_alive_is_due_though_the_queue_position_changes(monkeypatch:
         moving.cancel()
 
     serve_stream(jobs, use)
+
+
+def test_transcript_closes_a_choice_when_it_has_ended() -> None:
+    made = transcript(choices=2)
+    data, _ = made.write([(0, Chunk({"index": 0, "text": "a", "finish_reason": "length"}))])
+    assert [event["choices"][0]["finish_reason"] for event in parse(data)] == [None, None, "length"]
+    choices = [{"index": i, "text": "ab", "finish_reason": "stop"} for i in range(2)]
+    data, error = made.write([(0, Chunk({"index": 1, "text": "ab"})), (0, Done({"choices": choices}))])
+    assert error is None
+    ends = [(event["choices"][0]["index"], event["choices"][0]["finish_reason"]) for event in parse(data)]
+    assert ends == [(1, None), (1, None), (1, "stop")]
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "located"),
+    [
+        ("prompt: found 5 tokens", "prompt", ("prompt[1]: found 5 tokens", "prompt[1]")),
+        ("prompt[3]: found 999", "prompt", ("prompt[1][3]: found 999", "prompt[1]")),
+        ("top_k: found 'prompt'", "top_k", ("top_k: found 'prompt'", "top_k")),
+    ],
+)
+def test_job_group_failure_names_the_prompt(message: str, param: str, located: tuple[str, str]) -> None:
+    async def main() -> None:
+        jobs = Jobs(2)
+        jobs.tell(0, Done(RESULT))
+        jobs.tell(1, Failed(InvalidRequest(message, param=param)))
+        async with JobGroup(jobs.handles, locate_prompt) as group:
+            with pytest.raises(InvalidRequest) as caught:
+                await group.results()
+        assert (caught.value.message, caught.value.param) == located
+
+    asyncio.run(main())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -149,9 +149,36 @@ def test_answer_n_choices_share_the_prompt_and_differ_in_seed() -> None:
     model = Script(b"x")
     pieces, result = run(model, n=3, seed=7)
     assert [choice["index"] for choice in result["choices"]] == [0, 1, 2]
-    assert [piece["index"] for piece in pieces] == [0, 1, 2]
+    assert [piece["index"] for piece in pieces] == [0, 0, 1, 1, 2, 2]
+    assert [piece.get("finish_reason") for piece in pieces] == [None, "stop"] * 3
+    assert sum(piece["tokens"] for piece in pieces) == 3
     assert model.seeds == [7, 8, 9]
     assert result["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "cached_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("task", "params", "param"),
+    [
+        ("text-completion", {"prompt": "x" * 1200}, "prompt"),
+        ("chat-completion", {"messages": [{"role": "user", "content": "x" * 1200}]}, "messages"),
+        ("chat-completion", {"messages": [{"role": "user", "content": "x" * 33_000_000}]}, "messages"),
+    ],
+)
+def test_answer_prompt_that_cannot_fit_is_refused_without_tokenising_it(
+    task: str, params: dict[str, Any], param: str
+) -> None:
+    def never(text: str, *, special: bool) -> list[int]:
+        raise AssertionError((text, special))
+
+    model = Script(context_size=100)  # the longest token, <|im_start|>, has 12 bytes
+    model.vocabulary = replace(model.vocabulary, encode=never)
+    with pytest.raises(
+        ContextLengthExceeded, match=r"found at least \d+ tokens, allowed are fewer than the 100"
+    ) as caught:
+        run(model, task, **params)
+    assert caught.value.param == param
+    assert caught.value.details["n_ctx"] == 100
+    assert 100 <= caught.value.details["n_prompt_tokens"] < 33_000_000 / 11
 
 
 def test_answer_too_long_prompt_has_both_numbers() -> None:
@@ -190,7 +217,7 @@ def test_answer_token_ids_out_of_range_are_refused(prompt: list[int]) -> None:
         run(Script(), prompt=prompt)
 
 
-@pytest.mark.parametrize("key", [259, "10000"])
+@pytest.mark.parametrize("key", [259, "10000", str(10**30)])
 def test_answer_bias_of_an_unknown_token_is_refused(key: object) -> None:
     with pytest.raises(InvalidRequest, match="logit_bias"):
         run(Script(), logit_bias={key: 1})

@@ -47,6 +47,7 @@ def test_read_params_of_the_other_task_is_unsupported(name: str) -> None:
         ("frequency_penalty", 2.1), ("presence_penalty", -2.1), ("seed", 1.0), ("seed", 2**64), ("n", 0), ("n", 17),
         ("max_tokens", -1), ("max_tokens", 0), ("max_tokens", 10.0), ("ignore_eos", 1), ("echo", "yes"),
         ("stop", 5), ("stop", ""), ("stop", ["a", ""]), ("stop", ["a"] * 17), ("logit_bias", [1]),
+        ("logit_bias", {"x" * 1001: 1}), ("n", 1.5),
         ("logit_bias", {"5": 101}), ("logit_bias", {"5": True}), ("logit_bias", {"": 1}), ("prompt", ["a", "b"]),
         ("prompt", [1, True]), ("prompt", {"a": 1}), ("prompt", "\ud800"),
     ],
@@ -101,3 +102,9 @@ def test_check_defaults_wrong_or_unknown_names_the_key() -> None:
         check_defaults({"top_p": 2})
     with pytest.raises(UnsupportedParameter, match=r"defaults\.topp"):
         check_defaults({"topp": 0.5})
+
+
+def test_read_params_limits_are_whole_numbers_in_full() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_params("text-completion", {"prompt": "a", "top_k": False}, {})
+    assert caught.value.message == "top_k: found false, allowed is a whole number from 0 to 9223372036854775807"

@@ -81,3 +81,11 @@ def test_hf_folder_reads_what_configurations_say(tmp_path: Path) -> None:
     assert template_sources({"chat_template": named}, None) == {"default": "a", "tool_use": "b"}
     (tmp_path / "chat_template.jinja").write_text("j")
     assert template_sources({"chat_template": "x"}, tmp_path / "chat_template.jinja") == {"default": "j"}
+
+
+def test_vocabulary_fewest_tokens_are_never_more_than_there_are(tmp_path: Path) -> None:
+    vocabulary = load_vocabulary(byte_level(tmp_path), {}, [])
+    assert vocabulary.longest == len("<|im_end|>")
+    for text in ("", "a", "<|im_end|>" * 3, "<|im_end|>a", "naïve 😀"):
+        assert vocabulary.fewest_tokens(len(text)) <= len(vocabulary.encode(text, special=True))
+    assert [vocabulary.fewest_tokens(length) for length in (0, 1, 10, 11)] == [0, 1, 1, 2]

@@ -212,8 +212,8 @@ def test_requeue_solo_gets_an_instance_to_itself() -> None:
     assert scheduler.finish("m-2", "j2", 4.0) == [Assign("j3", "m-2")]
 
 
-def gpu_model(name: str, **changes: Any) -> ModelLimits:
-    return ModelLimits(name, **{"ttl": -1.0, "needs": Needs(gpu=Gpu.MUST), **changes})
+def gpu_model(name: str) -> ModelLimits:
+    return ModelLimits(name, ttl=-1.0, needs=Needs(gpu=Gpu.MUST))
 
 
 def test_room_idle_holder_leaves_at_once_for_another_model() -> None:

@@ -144,3 +144,22 @@ def test_output_over_the_limit_is_an_engine_error(monkeypatch: pytest.MonkeyPatc
     output, _, _ = made(stream=True)
     with pytest.raises(EngineFailure, match="allowed are 100"):
         output.done({"image": b"x" * 200})
+
+
+def test_output_of_a_huge_number_of_pieces_is_merged_in_one_pass() -> None:
+    pieces = [text("word ") for _ in range(300_000)]
+    assert merge(pieces) == [{"text": "word " * 300_000, "tokens": 300_000, "index": 0}]
+
+
+def test_output_partial_has_what_is_still_held_back() -> None:
+    output, wire, clock = made(stream=False)
+    output.piece(text("a"))
+    clock.now += MERGE_SECONDS / 2
+    output.piece(text("b"))
+    assert output.partial == output.partial == {"text": "ab", "usage": {"completion_tokens": 2}}
+    assert [body["text"] for _, body in wire.sent] == ["a"]
+
+
+def test_merge_end_of_a_choice_stays_a_piece_of_its_own() -> None:
+    end = {"text": "c", "tokens": 1, "index": 0, "finish_reason": "stop"}
+    assert merge([text("a"), text("b"), end]) == [{"text": "ab", "tokens": 2, "index": 0}, end]

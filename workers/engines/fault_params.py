@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from infsup.protocol.errors import InvalidRequest
+from infsup.workers.generation.checks import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def read_request(task: str, params: Mapping[str, Any]) -> Request:
 
 def _prompt(value: Any) -> str:
     if not isinstance(value, str):
-        raise _wrong("prompt", value, "a string")
+        raise refusal("prompt", value, "a string")
     return value
 
 
@@ -51,24 +52,24 @@ def _max_tokens(params: Mapping[str, Any]) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _wrong("max_tokens", value, "an integer from 0")
+        raise refusal("max_tokens", value, "an integer from 0")
     return value
 
 
 def _strings(value: Any, name: str) -> tuple[str, ...]:
     values: Sequence[Any] = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not all(isinstance(text, str) for text in values):
-        raise _wrong(name, value, "a string or a list of strings")
+        raise refusal(name, value, "a string or a list of strings")
     return tuple(text for text in values if text or name != "stop")  # an empty stop string would stop at once
 
 
 def _messages(messages: Any) -> list[tuple[str, str]]:
     if not isinstance(messages, list | tuple):
-        raise _wrong("messages", messages, "a list of messages")
+        raise refusal("messages", messages, "a list of messages")
     said: list[tuple[str, str]] = []
     for place, message in enumerate(cast("Sequence[Any]", messages)):
         if not isinstance(message, Mapping):
-            raise _wrong(f"messages.{place}", message, "an object with role and content")
+            raise refusal(f"messages.{place}", message, "an object with role and content")
         fields = cast("Mapping[str, Any]", message)
         said.append((str(fields.get("role")), _text(fields.get("content"), f"messages.{place}.content")))
     return said
@@ -80,10 +81,6 @@ def _text(content: Any, where: str) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list | tuple):
-        raise _wrong(where, content, "a string or a list of parts")
+        raise refusal(where, content, "a string or a list of parts")
     parts = [cast("Mapping[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, Mapping)]
     return "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
-
-
-def _wrong(name: str, value: Any, allowed: str) -> InvalidRequest:
-    return InvalidRequest(f"{name}: found {type(value).__name__}, allowed is {allowed}", param=name)

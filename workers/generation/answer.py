@@ -31,8 +31,10 @@ def answer(
 ) -> Generator[Piece | Result, None, None]:
     """Run a text or chat job.
 
-    Pieces are `{"index", "text", "tokens"}`, the first also has `prompt_tokens`; the result is
-    `{"choices", "usage"}`. Raises the errors of `read_params` and `build_prompt`, and `JobCancelled`.
+    Pieces are `{"index", "text", "tokens"}`, the first also has `prompt_tokens` and, where there are several
+    choices, the last of each its `finish_reason`; the result is `{"choices", "usage"}`.
+
+    Raises the errors of `read_params` and `build_prompt`, and `JobCancelled`.
     """
     params = read_params(job.task, job.params, defaults)
     prompt = build_prompt(model, params)
@@ -73,6 +75,7 @@ class _Run:
         self._model, self._prompt, self._sampling, self._context = model, prompt, sampling, context
         self._limit = room if params.max_tokens is None else min(room, params.max_tokens)
         self._index = index
+        self._tells_end = params.n > 1  # else the result does, at once
         self._detokenizer = Detokenizer(model.vocabulary.pieces)
         self._stops = StopMatcher(params.stop)
         self._text: list[str] = []
@@ -93,7 +96,9 @@ class _Run:
             self._context.phase("decode")
             reason = yield from self._generate()
         rest = "" if self._stops.matched else self._stops.push(self._detokenizer.flush()) + self._stops.flush()
-        if rest:
+        if self._tells_end:
+            yield Piece({**self._piece(rest).data, "finish_reason": reason})
+        elif rest:
             yield self._piece(rest)
         return Choice("".join(self._text), reason, self._tokens, cached)
 

@@ -26,8 +26,14 @@ def refusal(name: str, value: object, allowed: str) -> InvalidRequest:
 def _shown(value: object) -> str:
     if isinstance(value, str | bytes) or is_list(value) or is_map(value):
         short = isinstance(value, str) and len(value) <= 40
-        return repr(value) if short else f"{type(value).__name__} of length {len(value)}"
+        return repr(value) if short else f"{_KINDS.get(type(value), type(value).__name__)} of length {len(value)}"
+    if value is None or isinstance(value, bool):
+        return _JSON_NAMES[value]
     return repr(value)[:40]
+
+
+_KINDS: Mapping[type, str] = {dict: "an object", list: "an array", tuple: "an array", str: "text", bytes: "bytes"}
+_JSON_NAMES: Mapping[bool | None, str] = {None: "null", True: "true", False: "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,8 @@ class Number:
     def allowed(self) -> str:
         """Describe the range."""
         kind = "a whole number" if self.whole else "a number"
-        low = f"above {self.low:g} up to" if self.above else f"from {self.low:g} to"
-        return f"{kind} {low} {self.high:g}"
+        low = f"above {self.low} up to" if self.above else f"from {self.low} to"
+        return f"{kind} {low} {self.high}"
 
 
 def read_bool(value: object, name: str) -> bool:

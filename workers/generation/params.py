@@ -12,6 +12,7 @@ from .messages import Message, read_messages
 MAX_STOPS = 16
 MAX_CHOICES = 16
 MAX_INT = 2**63 - 1
+MAX_BIAS_TEXT = 1000
 BAN = -100.0
 """A bias this low forbids the token."""
 
@@ -108,7 +109,9 @@ def _read_bias(value: object, name: str) -> dict[int | str, float]:
     for key, bias in value.items():
         if isinstance(key, bool) or not isinstance(key, int | str) or key == "":
             raise refusal(name, key, "a token id or text as key")
-        is_id = isinstance(key, int) or (key.isascii() and key.isdigit() and len(key) < 10)
+        if isinstance(key, str) and len(key) > MAX_BIAS_TEXT:
+            raise refusal(name, key, f"keys of at most {MAX_BIAS_TEXT} characters")
+        is_id = isinstance(key, int) or (key.isascii() and key.isdigit())
         read[int(key) if is_id else read_text(key, name)] = _BIAS.read(bias, f"{name}.{str(key)[:40]}")
     return read
 

@@ -101,7 +101,7 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
         where = f"chat_template_kwargs.{name}"
         raise InvalidRequest(f"{where}: this variable is the template's own", param=where)
     said = sum(len(message["content"]) for message in params.messages)
-    if said > MAX_CHARACTERS // 2:  # templates refuse as much, whatever the context
+    if said > MAX_CHARACTERS // 2:  # near what a template may render: it would fail rather than say what is wrong
         room.check_text(vocabulary, said)
     given: tuple[Any, ...] = (params.messages, params.tools, params.template_options)
     guard, end = free_marks(given, 2)
@@ -121,7 +121,7 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
                 param="messages",
             )
         text = text[:cut]
-    room.check_text(vocabulary, len(text))
+    room.check_text(vocabulary, len(text) - text.count(guard))
     tokens = vocabulary.with_bos(encode_guarded(vocabulary, text, guard))
     if not tokens:
         raise InvalidRequest("messages: the chat template made no text of them", param="messages")

@@ -40,7 +40,7 @@ def resolve_bias(params: TextParams, vocabulary: Vocabulary) -> dict[int, float]
         for token in tokens:
             if not 0 <= token < size:
                 raise InvalidRequest(
-                    f"logit_bias: found token {token}, allowed are 0 to {size - 1}", param="logit_bias"
+                    f"logit_bias: found token {str(token)[:40]}, allowed are 0 to {size - 1}", param="logit_bias"
                 )
             bias[token] = -math.inf if value <= BAN else value
     if params.ignore_eos:
