@@ -159,7 +159,7 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _words(value: Any) -> str:
-    items: list[Any] = value if isinstance(value, list) else [value]
+    items: list[Any] = [*value] if isinstance(value, list) else [value]
     return ", ".join(str(item) for item in items)
 
 
