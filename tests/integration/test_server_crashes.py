@@ -8,7 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from .real_server import RealServer, say, serve
+from .real_server import RealServer, say, serve, wait_for
 
 CONFIG = """
 [models.m]
@@ -37,6 +37,14 @@ def deaths(server: RealServer) -> int:
     return len(json.loads(server.infsup("deaths", "--json").stdout))
 
 
+def pids(server: RealServer, model: str) -> set[int]:
+    return {one["pid"] for one in server.instances(model).values()}
+
+
+def wait_until_replaced(server: RealServer, model: str, worn: set[int]) -> None:
+    wait_for(lambda: bool(pids(server, model)) and not pids(server, model) & worn, 15, server.output)
+
+
 def test_poison_job_is_refused_and_the_model_stays_up(tmp_path: Path) -> None:
     with serve(CONFIG, tmp_path) as server:
         server.wait_idle("m")
@@ -61,3 +69,30 @@ def test_batch_with_one_bad_job_loses_only_that_one(tmp_path: Path) -> None:
             outcomes = list(pool.map(partial(outcome, server, "batch"), prompts))
         assert outcomes[2] == "worker_crashed"
         assert "worker_crashed" not in (outcomes[0], outcomes[1], outcomes[3])
+
+
+def test_worn_instance_is_replaced_without_losing_a_job(tmp_path: Path) -> None:
+    config = """
+[models.jobs]
+task = "text-completion"
+engine = "fault"
+recycle_after_jobs = 3
+
+[models.leak]
+task = "text-completion"
+engine = "fault"
+max_memory = "150MB"
+"""
+    with serve(config, tmp_path) as server:
+        for _ in range(4):
+            assert outcome(server, "jobs", "first") == "first"
+            worn = pids(server, "jobs")
+            for number in range(2):
+                assert outcome(server, "jobs", f"job {number}") == f"job {number}"
+            wait_until_replaced(server, "jobs", worn)
+        assert outcome(server, "leak", "small") == "small"
+        worn = pids(server, "leak")
+        assert outcome(server, "leak", "!leak 200") == "!leak 200"
+        wait_until_replaced(server, "leak", worn)
+        assert outcome(server, "leak", "fresh") == "fresh"
+        assert deaths(server) == 0
