@@ -38,7 +38,7 @@ class Server:
         self._stop_now = asyncio.Event()
         self._gateways: list[Gateway] = []
         self._core: Core | None = None
-        self._announced = False
+        self._ready = asyncio.Event()
         self._notifier = Notifier.from_env(os.environ)
 
     async def run(self) -> None:
@@ -73,8 +73,8 @@ class Server:
         """A gateway answers HTTP."""
         for gateway in self._gateways:
             gateway.on_ready()
-        if not self._announced:
-            self._announced = True
+        if not self._ready.is_set():
+            self._ready.set()
             host, port = self.address
             shown = f"[{host}]" if ":" in host else host
             self._notifier.ready(f"{len(self._config.models)} model(s) on port {port}")
@@ -108,7 +108,9 @@ class Server:
             gateway.start()
 
     async def _feed_watchdog(self) -> None:
-        # In the loop on purpose: systemd is to see when the loop stands still.
+        # In the loop on purpose: systemd is to see when the loop stands still. It counts from READY on, and a message
+        # before that could only fill its queue.
+        await self._ready.wait()
         interval = self._notifier.watchdog_interval
         while interval is not None:
             self._notifier.watchdog()
