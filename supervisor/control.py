@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from infsup.protocol.errors import Conflict, InvalidRequest, NotFound
@@ -39,7 +39,7 @@ Verb = Callable[..., Any]
 
 
 class Control:
-    """The verbs. Each takes keyword arguments from a client and returns plain values, or an awaitable of them."""
+    """The verbs. Each takes keyword arguments from a client and returns plain values."""
 
     def __init__(self, host: Host, config: Config, scheduler: Scheduler, pool: Pool, dispatcher: Dispatcher) -> None:
         """Keep what the verbs look at."""
@@ -65,7 +65,7 @@ class Control:
             "gateway_ready": self._gateway_ready,
         }
 
-    def call(self, verb: object, args: object) -> Any | Awaitable[Any]:
+    def call(self, verb: object, args: object) -> Any:
         """Run a verb. Raises `InvalidRequest` for an unknown verb or wrong arguments, and what the verb raises."""
         function = self._verbs.get(verb) if isinstance(verb, str) else None
         if function is None:

@@ -5,9 +5,7 @@ This is the only place where the parts know of one another. It serves jobs and c
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import zmq
 
@@ -52,7 +50,6 @@ class Core:
         for port in (self._jobs_port, self._workers_port):
             port.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._complaints = PeerComplaints()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._ttl_timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.budget = Budget(config)
@@ -112,8 +109,6 @@ class Core:
             self._ticker.cancel()
         if self._ttl_timer is not None:
             self._ttl_timer.cancel()
-        for task in self._tasks:
-            task.cancel()
         self.pool.close()
         self.budget.save()
         self._jobs_port.close(linger=0.5)
@@ -199,16 +194,7 @@ class Core:
         except InfsupError as error:
             self._reply_error(peer, packet.key, error)
             return
-        if asyncio.iscoroutine(reply):
-            self._keep(self._reply_later(peer, packet.key, reply))
-        else:
-            self._reply(peer, packet.key, reply)
-
-    async def _reply_later(self, peer: bytes, key: str, reply: Coroutine[Any, Any, Any]) -> None:
-        try:
-            self._reply(peer, key, await reply)
-        except InfsupError as error:
-            self._reply_error(peer, key, error)
+        self._reply(peer, packet.key, reply)
 
     def _reply(self, peer: bytes, key: str, value: object) -> None:
         try:
@@ -220,11 +206,6 @@ class Core:
 
     def _reply_error(self, peer: bytes, key: str, error: InfsupError) -> None:
         self._send_to_client(peer, Packet(Kind.REPLY_ERROR, key, pack(error.to_wire())))
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # What the pool tells
 

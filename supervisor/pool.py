@@ -122,7 +122,7 @@ class Pool:
     def spawn(self, model_name: str, instance_id: str, *, gpu: bool = False) -> None:
         """Start a worker process; what goes wrong counts as its death."""
         model = self._models[model_name]
-        threads = threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+        threads = self._threads(model)
         cores = self._cores.take(instance_id, threads)
         now = self._loop.time()
         ring = LogRing(lambda line: log.debug("%s: %s", instance_id, line))
@@ -162,13 +162,14 @@ class Pool:
         instance.process.pin(cores)
         log.info("%s: spawned, pid %d, cores %s", instance_id, instance.process.pid, ",".join(map(str, cores)))
 
+    def _threads(self, model: ModelConfig) -> int:
+        return threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+
     def _shares_cores(self) -> bool:
-        wanted = [
-            threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
-            for model in self._models.values()
-            for _ in range(model.max_instances)
-        ]
-        return oversubscribed(wanted, self._core_count)
+        models = self._models.values()
+        return oversubscribed(
+            [self._threads(model) for model in models for _ in range(model.max_instances)], self._core_count
+        )
 
     # Messages
 
@@ -208,7 +209,7 @@ class Pool:
         instance.beat_at = instance.progress_at = self._loop.time()
         instance.phase = "load"
         model = self._models[instance.model]
-        threads = threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+        threads = self._threads(model)
         order = load_order(instance.model, model, instance.id, threads=threads, gpu=instance.gpu)
         self.send(instance, encode(order))
 

@@ -232,10 +232,6 @@ class Scheduler:
         """Return how many jobs of a model wait."""
         return len(self._models[model].queue)
 
-    def waiting_in_all(self) -> int:
-        """Return how many jobs wait; O(models), for status only."""
-        return sum(len(state.queue) for state in self._models.values())
-
     def position(self, model: str, job: str) -> int:
         """Return how many jobs of the model arrived earlier and still wait."""
         return next((place for place, waiting in enumerate(self._models[model].queue.jobs()) if waiting.job == job), 0)
