@@ -10,4 +10,5 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-runpy.run_module("scripts.tiny", run_name="__main__")
+if __name__ == "__main__":  # the processes that train together import this file
+    runpy.run_module("scripts.tiny", run_name="__main__")

@@ -13,6 +13,7 @@ from .dispatch import Dispatcher
 from .instance import Instance
 from .lifecycle import State
 from .pool import Pool
+from .restarts import Restarts
 from .scheduler import Scheduler
 
 
@@ -41,12 +42,22 @@ Verb = Callable[..., Any]
 class Control:
     """The verbs. Each takes keyword arguments from a client and returns plain values."""
 
-    def __init__(self, host: Host, config: Config, scheduler: Scheduler, pool: Pool, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        *,
+        scheduler: Scheduler,
+        pool: Pool,
+        restarts: Restarts,
+        dispatcher: Dispatcher,
+    ) -> None:
         """Keep what the verbs look at."""
         self._host = host
         self._config = config
         self._scheduler = scheduler
         self._pool = pool
+        self._restarts = restarts
         self._dispatcher = dispatcher
         self._verbs: Mapping[str, Verb] = {
             "ping": self._ping,
@@ -198,7 +209,7 @@ class Control:
     def _model_status(self, name: str) -> str:
         if self._scheduler.has_ready_instance(name):
             return "ready"
-        if self._pool.policies[name].outage is not None:
+        if self._restarts.is_out(name):
             return "unavailable"
         return "loading" if self._scheduler.instances(name) else "unloaded"
 

@@ -24,7 +24,9 @@ from .instance import Instance
 from .lifecycle import State, Transition
 from .peers import PeerComplaints
 from .pool import Pool
+from .restarts import Restarts
 from .scheduler import Scheduler
+from .spawner import Spawner
 
 log = logging.getLogger("infsup.core")
 
@@ -57,20 +59,29 @@ class Core:
             config.pool.concurrency, total=self.budget.total, swap_patience=config.pool.swap_patience
         )
         cores = list(config.pool.cores) if config.pool.cores != "auto" else available_cores()
+        self.restarts = Restarts(self._loop.time)
         self.pool = Pool(
-            config.models,
             self.scheduler,
+            self.restarts,
+            Spawner(workers_endpoint(directory), CoreLeases(cores), len(cores)),
             self,
-            endpoint=workers_endpoint(directory),
-            cores=CoreLeases(cores),
-            core_count=len(cores),
             send=self._send_to_worker,
             drain_sockets=self._workers_port.drain_now,
         )
         self.dispatcher = Dispatcher(
-            config.models, self.scheduler, self.pool, carry_out=self.carry_out, send=self._send_to_client
+            config.models, self.scheduler, self.pool, self.restarts, carry_out=self.carry_out, send=self._send_to_client
         )
-        self.control = Control(host, config, self.scheduler, self.pool, self.dispatcher)
+        self.control = Control(
+            host,
+            config,
+            scheduler=self.scheduler,
+            pool=self.pool,
+            restarts=self.restarts,
+            dispatcher=self.dispatcher,
+        )
+        self.pool.set_models(config.models)
+        for name, model in config.models.items():
+            self.restarts.set_model(name, model, anew=True)
 
     @property
     def malformed(self) -> int:

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .instance import Instance
+
 KEPT = 20
+LOG_LINES = 50
 _STACK_START = ("Fatal Python error", "Current thread", "Thread 0x")
 
 
@@ -30,6 +33,26 @@ class Death:
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
+
+
+def post_mortem(instance: Instance, cause: str, jobs: tuple[str, ...], at: float) -> Death:
+    """Return what is known of an instance whose process has ended; `at` is wall-clock seconds."""
+    _, code, signal_name = describe_exit(instance.process.returncode)
+    lines = instance.process.ring.tail()
+    return Death(
+        instance=instance.id,
+        model=instance.model,
+        pid=instance.process.pid,
+        cause=cause,
+        exit_code=code,
+        signal=signal_name,
+        at=at,
+        phase=instance.phase,
+        jobs=jobs,
+        log_tail=tuple(lines[-LOG_LINES:]),
+        stacks=find_stacks(lines),
+        memory=tuple(instance.memory),
+    )
 
 
 class Deaths:

@@ -37,7 +37,8 @@ from .config import ModelConfig
 from .decisions import Decision, NeverFits, QueueIsFull
 from .instance import Instance
 from .jobs import JobRecord, JobTable
-from .pool import Pool, outage_error
+from .pool import Pool
+from .restarts import Restarts
 from .scheduler import Scheduler
 from .service_times import ServiceTimes
 
@@ -55,6 +56,7 @@ class Dispatcher:
         models: Mapping[str, ModelConfig],
         scheduler: Scheduler,
         pool: Pool,
+        restarts: Restarts,
         *,
         carry_out: Callable[[list[Decision]], None],
         send: Callable[[bytes, Packet], bool],
@@ -68,6 +70,7 @@ class Dispatcher:
         self._names = {alias: name for name, model in models.items() for alias in (name, *model.aliases)}
         self._scheduler = scheduler
         self._pool = pool
+        self._restarts = restarts
         self._carry_out = carry_out
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -261,9 +264,10 @@ class Dispatcher:
             )
         if (poison := self._is_poison(name, params)) is not None:
             raise poison
-        outage, now = self._pool.policies[name].outage, self._loop.time()
-        if outage is not None and now < outage.retry_at and not self._scheduler.has_ready_instance(name):
-            raise outage_error(name, outage, now)
+        now = self._loop.time()
+        refusal = self._restarts.refusal(name)
+        if refusal is not None and not self._scheduler.has_ready_instance(name):
+            raise refusal
         if not header.wait and not self._scheduler.has_ready_instance(name):
             self._carry_out(self._scheduler.load(name, now))
             raise ModelLoading(f"model {name!r} is being loaded", retry_after=1)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from infsup.protocol.messages import Beat, Loaded
 
+from .causes import Cause
+from .config import ModelConfig
 from .lifecycle import FINAL, State, Transition, check_transition
 from .process import ChildProcess
 
@@ -18,7 +20,8 @@ class Instance:
 
     id: str
     model: str
-    engine: str
+    config: ModelConfig
+    """What it was started with; limits that a reload changed are taken over, see `Pool.adjust`."""
     token: bytes
     process: ChildProcess
     cores: tuple[int, ...]
@@ -37,8 +40,13 @@ class Instance:
     progress_at: float = 0.0
     memory: deque[int] = field(default_factory=lambda: deque[int](maxlen=MEMORY_SAMPLES))
     context_used: int = 0
-    cause: str = ""
+    cause: Cause | None = None
     dumping: bool = False
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self.config.engine
 
     def move(self, after: State, reason: str = "") -> None:
         """Change the state. Raises `TransitionError` for a step that the table does not allow."""

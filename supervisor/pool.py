@@ -5,44 +5,31 @@ The pool owns every instance's state. Jobs are the dispatcher's business: the po
 
 import asyncio
 import logging
-import os
-import random
-import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from infsup.protocol.errors import (
-    EngineMissing,
-    InfsupError,
-    ModelUnavailable,
-    OutOfMemory,
-    WorkerCrashed,
-    WorkerStalled,
-    from_wire,
-)
+from infsup.protocol.errors import InfsupError, from_wire
 from infsup.protocol.messages import Beat, Hello, Loaded, decode, encode
 from infsup.protocol.wire import Kind, Packet, WireError, unpack_map
 
+from .causes import BY_FORCE, Cause, Why
 from .config import ModelConfig
-from .cores import CoreLeases, threads_for
-from .deaths import Death, Deaths, describe_exit, find_stacks
+from .deaths import Deaths, describe_exit, post_mortem
 from .decisions import Decision
 from .health import HealthLimits, find_stall
 from .instance import Instance
 from .lifecycle import State, Transition
 from .oom import OomWatch
-from .process import ChildProcess, LogRing
-from .restart import Outage, RestartPolicy
+from .restarts import Restarts
 from .scheduler import Scheduler
+from .spawner import Spawner
 from .wear import find_wear
-from .worker_env import load_order, oversubscribed, worker_environment
+from .worker_env import load_order
 
 log = logging.getLogger("infsup.pool")
 
-NICENESS, OOM_SCORE = 5, 500
-OOM = "out of memory"
 STACK_DUMP_SECONDS = 0.5
 """Between SIGUSR1 (the worker writes its stacks) and SIGKILL."""
 LAST_WORDS_SECONDS = 0.02
@@ -84,26 +71,22 @@ class Pool:
 
     def __init__(
         self,
-        models: Mapping[str, ModelConfig],
         scheduler: Scheduler,
+        restarts: Restarts,
+        spawner: Spawner,
         events: PoolEvents,
         *,
-        endpoint: str,
-        cores: CoreLeases,
-        core_count: int,
         send: Callable[[bytes, Packet], bool],
         drain_sockets: Callable[[], None],
     ) -> None:
         """`send` delivers a packet to the worker with a token; `drain_sockets` handles what has arrived."""
         self.instances: dict[str, Instance] = {}
         self.deaths = Deaths()
-        self.run_id = secrets.token_hex(8)
-        self._models = models
+        self._models: Mapping[str, ModelConfig] = {}
         self._scheduler = scheduler
+        self._restarts = restarts
+        self._spawner = spawner
         self._events = events
-        self._endpoint = endpoint
-        self._cores = cores
-        self._core_count = core_count
         self._send = send
         self._drain_sockets = drain_sockets
         self._loop = asyncio.get_running_loop()
@@ -112,64 +95,43 @@ class Pool:
         self._idle = asyncio.Event()
         self._oom = OomWatch()
         self._stopping = False
-        self.policies = {
-            name: RestartPolicy(model.max_restarts, model.restart_window, random.random)
-            for name, model in models.items()
-        }
+
+    # Models
+
+    def set_models(self, models: Mapping[str, ModelConfig]) -> None:
+        """Take over the definitions that new instances are started with."""
+        self._models = models
+        self._spawner.plan_for(models.values())
+
+    def adjust(self, name: str) -> None:
+        """Let the running instances of a model follow its new limits, where what they have loaded is the same."""
+        for instance in self.of_model(name):
+            if instance.config.load_key() == self._models[name].load_key():
+                instance.config = self._models[name]
+
+    def of_model(self, name: str) -> list[Instance]:
+        """Return a model's instances, also those that leave."""
+        return [instance for instance in self.instances.values() if instance.model == name]
 
     # Starting
 
-    def spawn(self, model_name: str, instance_id: str, *, gpu: bool = False) -> None:
+    def spawn(self, name: str, instance_id: str, *, gpu: bool = False) -> None:
         """Start a worker process; what goes wrong counts as its death."""
-        model = self._models[model_name]
-        threads = self._threads(model)
-        cores = self._cores.take(instance_id, threads)
-        now = self._loop.time()
-        ring = LogRing(lambda line: log.debug("%s: %s", instance_id, line))
-        instance = Instance(
-            id=instance_id,
-            model=model_name,
-            engine=model.engine,
-            token=secrets.token_bytes(16),
-            process=ChildProcess(instance_id, lambda _child: self._on_exit(instance), ring),
-            cores=cores,
+        instance = self._spawner.prepare(
+            name,
+            self._models[name],
+            instance_id,
             gpu=gpu,
-            started_at=now,
+            now=self._loop.time(),
+            on_exit=self._on_exit,
             on_transition=self._events.on_transition,
-            wall=time.time,
-            beat_at=now,
-            progress_at=now,
-            last_used_wall=time.time(),
         )
         self.instances[instance_id] = self._by_token[instance.token] = instance
-        env = worker_environment(
-            os.environ,
-            model,
-            endpoint=self._endpoint,
-            token=instance.token,
-            parent=os.getpid(),
-            run_id=self.run_id,
-            threads=threads,
-            shared_cores=self._shares_cores(),
-        )
         try:
-            instance.process.start("infsup.workers", env, python=str(model.python or ""))
+            self._spawner.start(instance)
         except OSError as error:
-            instance.cause = f"the worker could not be started: {error}"
+            instance.cause = Cause(Why.START, f"the worker could not be started: {error}")
             self._later(0, lambda: self._bury(instance))
-            return
-        instance.process.be_nice(NICENESS, OOM_SCORE)
-        instance.process.pin(cores)
-        log.info("%s: spawned, pid %d, cores %s", instance_id, instance.process.pid, ",".join(map(str, cores)))
-
-    def _threads(self, model: ModelConfig) -> int:
-        return threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
-
-    def _shares_cores(self) -> bool:
-        models = self._models.values()
-        return oversubscribed(
-            [self._threads(model) for model in models for _ in range(model.max_instances)], self._core_count
-        )
 
     # Messages
 
@@ -208,9 +170,8 @@ class Pool:
         instance.move(State.LOADING)
         instance.beat_at = instance.progress_at = self._loop.time()
         instance.phase = "load"
-        model = self._models[instance.model]
-        threads = self._threads(model)
-        order = load_order(instance.model, model, instance.id, threads=threads, gpu=instance.gpu)
+        threads = self._spawner.threads(instance.config)
+        order = load_order(instance.model, instance.config, instance.id, threads=threads, gpu=instance.gpu)
         self.send(instance, encode(order))
 
     def _on_loaded(self, instance: Instance, loaded: Loaded) -> None:
@@ -219,7 +180,7 @@ class Pool:
         instance.loaded = loaded
         instance.phase = "idle"
         instance.move(State.IDLE, f"loaded in {loaded.load_seconds:.2f} s")
-        self.policies[instance.model].on_loaded()
+        self._restarts.on_loaded(instance.model)
         self._events.carry_out(
             self._scheduler.instance_ready(
                 instance.id, max(1, loaded.capacity), self._loop.time(), load_seconds=loaded.load_seconds
@@ -227,15 +188,11 @@ class Pool:
         )
 
     def _on_load_failed(self, instance: Instance, error: InfsupError) -> None:
-        instance.cause = f"load failed: {error.message}"
-        log.error("%s: %s", instance.id, instance.cause)
-        if isinstance(error, EngineMissing) or error.status == 400:
-            # Trying again cannot help: the package or the configuration has to change first. Whoever asks is not to
-            # blame for that, so no client gets a 400.
-            if not isinstance(error, EngineMissing):
-                error = ModelUnavailable(f"model {instance.model!r} cannot be loaded: {error.message}")
-            self.policies[instance.model].give_up(error, time.time())
-            self._events.on_outage(instance.model, error)
+        instance.cause = Cause(Why.LOAD, f"load failed: {error.message}")
+        log.error("%s: %s", instance.id, instance.cause.text)
+        for_all = self._restarts.on_load_failed(instance.model, error)
+        if for_all is not None:
+            self._events.on_outage(instance.model, for_all)
 
     # Jobs of an instance
 
@@ -256,7 +213,7 @@ class Pool:
         instance.last_used_wall = time.time()
         if served:
             instance.served += 1
-            self.policies[instance.model].on_served()
+            self._restarts.on_served(instance.model)
         if instance.state is State.BUSY and not instance.jobs:
             instance.phase = "idle"
             instance.move(State.IDLE)
@@ -281,14 +238,14 @@ class Pool:
 
     def _expect_end(self, instance: Instance) -> None:
         if instance.state is State.DRAINING and not instance.jobs:
-            grace = self._models[instance.model].cancel_grace
+            grace = instance.config.cancel_grace
             self._later(grace, lambda: self.kill(instance, f"did not leave within {grace:g} s of its last job"))
 
     def kill(self, instance: Instance, cause: str) -> None:
         """End an instance by force, at once."""
         if instance.ended:
             return
-        instance.cause = instance.cause or cause
+        instance.cause = instance.cause or Cause(Why.ENDED, cause)
         log.warning("%s: killed: %s", instance.id, cause)
         instance.process.kill()
         self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
@@ -296,7 +253,7 @@ class Pool:
 
     def reset(self, model: str) -> None:
         """Close a model's circuit and start what it needs."""
-        self.policies[model].reset()
+        self._restarts.reset(model)
         self._scheduler.hold(model, 0.0)
         self._maintain(model)
 
@@ -312,10 +269,10 @@ class Pool:
         for instance in list(self.instances.values()):
             if lag:
                 instance.forgive(lag)
-            stall = None if instance.ended or instance.dumping else find_stall(instance, self._limits(instance), now)
+            stall = None if instance.ended or instance.dumping else find_stall(instance, _limits(instance.config), now)
             if stall is not None:
                 self._end_stalled(instance, stall)
-            elif (wear := find_wear(instance, self._models[instance.model], now)) is not None:
+            elif (wear := find_wear(instance, now)) is not None:
                 self._recycle(instance, wear)
 
     def _recycle(self, instance: Instance, wear: str) -> None:
@@ -344,21 +301,10 @@ class Pool:
         self._by_token.clear()
         self._oom.close()
 
-    def _limits(self, instance: Instance) -> HealthLimits:
-        model = self._models[instance.model]
-        return HealthLimits(
-            start=model.start_timeout,
-            load=model.load_timeout,
-            prefill=model.prefill_timeout,
-            decode=model.stall_timeout,
-            opaque=model.opaque_timeout,
-            beat=model.beat_timeout,
-        )
-
     def _end_stalled(self, instance: Instance, stall: str) -> None:
         instance.dumping = True
-        instance.cause = f"stalled: {stall}"
-        log.error("%s: %s", instance.id, instance.cause)
+        instance.cause = Cause(Why.STALL, f"stalled: {stall}")
+        log.error("%s: %s", instance.id, instance.cause.text)
         self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
         instance.process.signal(signal.SIGUSR1)
         self._later(STACK_DUMP_SECONDS, lambda: self.kill(instance, stall))
@@ -381,57 +327,50 @@ class Pool:
             instance.move(State.STOPPED)
             self._forget(instance)
         else:
-            how, _, _ = describe_exit(instance.process.returncode)
-            cause = instance.cause or self._oom_cause(instance) or how
-            instance.move(State.KILLED if instance.cause and instance.loaded else State.CRASHED, cause)
-            self.deaths.add(self._post_mortem(instance, cause, jobs))
+            cause = instance.cause or self._find_cause(instance)
+            instance.move(State.KILLED if cause.why in BY_FORCE else State.CRASHED, cause.text)
+            self.deaths.add(post_mortem(instance, cause.text, jobs, time.time()))
             self._note_death(instance, before, cause)  # first: it may forbid a new start
             self._forget(instance)
-            self._events.on_instance_lost(instance, _error_of(instance, cause))
+            self._events.on_instance_lost(instance, cause.error(instance.model))
             self._announce_outage(instance.model)
         self._events.carry_out(self._scheduler.instance_reaped(instance.model, instance.id, now))
 
-    def _oom_cause(self, instance: Instance) -> str:
-        if instance.process.returncode != -signal.SIGKILL or not self._oom.was_oom(instance.process.pid):
-            return ""
-        used = f", it last used {instance.memory[-1] / 1e6:.0f} MB" if instance.memory else ""
-        return f"{OOM}: the kernel ended it for memory{used}"
+    def _find_cause(self, instance: Instance) -> Cause:
+        process = instance.process
+        if process.returncode == -signal.SIGKILL and self._oom.was_oom(process.pid):
+            used = f", it last used {instance.memory[-1] / 1e6:.0f} MB" if instance.memory else ""
+            return Cause(Why.MEMORY, f"out of memory: the kernel ended it for memory{used}")
+        return Cause(Why.EXIT, describe_exit(process.returncode)[0])
 
     def _forget(self, instance: Instance) -> None:
-        self._cores.give_back(instance.id)
+        self._spawner.cores.give_back(instance.id)
         self.instances.pop(instance.id, None)
         self._by_token.pop(instance.token, None)
         self._events.carry_out(self._scheduler.instance_gone(instance.id, self._loop.time()))
         if not self.instances:
             self._idle.set()
 
-    def _note_death(self, instance: Instance, before: State, cause: str) -> None:
+    def _note_death(self, instance: Instance, before: State, cause: Cause) -> None:
         if self._stopping:
             return
-        policy = self.policies[instance.model]
-        by_itself = not instance.cause or instance.dumping
-        if not by_itself and instance.loaded:
-            counts = False  # somebody wanted it
-        elif instance.jobs:
-            counts = self._events.blame_jobs(instance)
-        else:
-            counts = True
-        # A worker that got as far as a job did start: nothing is gained by waiting, and blame is the jobs' own.
-        served = instance.served > 0 or bool(instance.jobs)
-        if before is not State.DRAINING:
-            policy.on_death(self._loop.time(), time.time(), cause, served=served, counts=counts)
-        self._scheduler.hold(instance.model, policy.not_before)
-        wait = policy.not_before - self._loop.time()
+        model = instance.model
+        self._restarts.on_death(instance, before, cause, blames_model=lambda: self._events.blame_jobs(instance))
+        if model not in self._models:
+            return  # a reload has removed it
+        not_before = self._restarts.not_before(model)
+        self._scheduler.hold(model, not_before)
+        wait = not_before - self._loop.time()
         if wait < float("inf"):
-            self._later(max(0.0, wait), lambda: self._maintain(instance.model))
+            self._later(max(0.0, wait), lambda: self._maintain(model))
 
     def _announce_outage(self, model: str) -> None:
-        outage = self.policies[model].outage
-        if outage is not None and not self._scheduler.has_ready_instance(model):
-            self._events.on_outage(model, outage_error(model, outage, self._loop.time()))
+        error = self._restarts.outage_error(model)
+        if error is not None and not self._scheduler.has_ready_instance(model):
+            self._events.on_outage(model, error)
 
     def _maintain(self, model: str) -> None:
-        if not self._stopping:
+        if not self._stopping and model in self._models:
             self._events.carry_out(self._scheduler.maintain(model, self._loop.time()))
 
     def _give_up(self, instance: Instance) -> None:
@@ -444,24 +383,6 @@ class Pool:
         )
         self._bury(instance)
 
-    def _post_mortem(self, instance: Instance, cause: str, jobs: tuple[str, ...]) -> Death:
-        _, code, signal_name = describe_exit(instance.process.returncode)
-        lines = instance.process.ring.tail()
-        return Death(
-            instance=instance.id,
-            model=instance.model,
-            pid=instance.process.pid,
-            cause=cause,
-            exit_code=code,
-            signal=signal_name,
-            at=time.time(),
-            phase=instance.phase,
-            jobs=jobs,
-            log_tail=tuple(lines[-50:]),
-            stacks=find_stacks(lines),
-            memory=tuple(instance.memory),
-        )
-
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         def run() -> None:
             self._timers.discard(handle)
@@ -471,18 +392,12 @@ class Pool:
         self._timers.add(handle)
 
 
-def outage_error(model: str, outage: Outage, now: float) -> InfsupError:
-    """Return the error for a model whose circuit is open: why, and since when."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(outage.since))
-    message = f"model {model!r} is unavailable since {since}: {outage.reason}"
-    if outage.error is not None:
-        return type(outage.error)(f"{message}; after the cause is removed: infsup reset {model}")
-    return ModelUnavailable(message, retry_after=max(1.0, outage.retry_at - now))
-
-
-def _error_of(instance: Instance, cause: str) -> InfsupError:
-    if cause.startswith(OOM):
-        return OutOfMemory(f"the worker of {instance.model!r} died: {cause}", retry_after=5)
-    if cause.startswith("stalled"):
-        return WorkerStalled(f"the worker of {instance.model!r} was ended: {cause}")
-    return WorkerCrashed(f"the worker of {instance.model!r} died: {cause}")
+def _limits(model: ModelConfig) -> HealthLimits:
+    return HealthLimits(
+        start=model.start_timeout,
+        load=model.load_timeout,
+        prefill=model.prefill_timeout,
+        decode=model.stall_timeout,
+        opaque=model.opaque_timeout,
+        beat=model.beat_timeout,
+    )

@@ -42,6 +42,11 @@ class RestartPolicy:
         self._not_before = 0.0
         self.outage: Outage | None = None
 
+    def set_limits(self, max_restarts: int, window: float) -> None:
+        """Take over changed limits; what was noted stays."""
+        self._max_restarts = max_restarts
+        self._window = window
+
     def may_spawn(self, now: float) -> bool:
         """Say whether a worker may be started now; with the circuit open that worker is the probe."""
         return now >= self._not_before

@@ -1,11 +1,11 @@
 """When an instance has served long enough: engines leak, and a fresh process is the cure. Pure."""
 
-from .config import ModelConfig
 from .instance import Instance
 
 
-def find_wear(instance: Instance, model: ModelConfig, now: float) -> str | None:
+def find_wear(instance: Instance, now: float) -> str | None:
     """Return why the instance is to be replaced, None while it may go on. `now` is on the loop's clock."""
+    model = instance.config
     if not instance.serving:
         return None
     if 0 < model.recycle_after_jobs <= instance.served:

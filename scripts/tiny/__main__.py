@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import torch
+from torch import multiprocessing
 
 from scripts.tiny import evaluate, export, tokenizer, train
 
@@ -25,23 +25,20 @@ def main() -> None:
         "--minutes", type=float, default=None, help="fit the schedule into this time instead of --steps"
     )
     parser.add_argument("--rate", type=float, default=4e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, choices=(1, 2, 4, 8), default=2, help="that train together")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--anew", action="store_true", help="with --resume: a second phase with a schedule of its own")
     parser.add_argument("--only", nargs="*", choices=STAGES, default=STAGES)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     if "train" in args.only:
         goes_on = args.resume and (args.work / "checkpoint.pt").exists()
         pieces = tokenizer.load(args.work) if goes_on else tokenizer.train()
         pieces.save(str(args.work / "tokenizer.json"))
-        train.run(
-            pieces,
-            args.work,
-            train.Plan(args.steps, args.rate, minutes=args.minutes),
-            resume=args.resume,
-            anew=args.anew,
+        plan = train.Plan(args.steps, args.rate, minutes=args.minutes)
+        (args.work / "meeting").unlink(missing_ok=True)
+        multiprocessing.spawn(  # type: ignore[no-untyped-call]
+            train.run_apart, (args.processes, args.work, plan, args.resume, args.anew), nprocs=args.processes
         )
     if "export" in args.only:
         export.everything(args.work, args.models)
@@ -49,4 +46,5 @@ def main() -> None:
         evaluate.report(args.models, ROOT / "docs")
 
 
-main()
+if __name__ == "__main__":
+    main()

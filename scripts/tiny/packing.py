@@ -19,7 +19,7 @@ from scripts.tiny.tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, STAR
 CONTEXT = 2048
 PROMPT_WEIGHT = 0.05
 LONG_ANSWER_WEIGHT = 8.0
-TEXT_SHARE, LONG_SHARE = 0.18, 0.02
+TEXT_SHARE, LONG_SHARE = 0.14, 0.03
 """Documents that are memorised sentences, and conversations over the whole context."""
 SHAPES = ((24, 256), (8, 768))
 

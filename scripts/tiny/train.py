@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import distributed
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from scripts.tiny.muon import Muon
 from scripts.tiny.packing import CONTEXT, Batch, batches
-from scripts.tiny.tokenizer import END, SIZE, STOP
+from scripts.tiny.tokenizer import END, SIZE, STOP, load
 
 PART_TOKENS = 1536
 
@@ -29,6 +30,26 @@ class Plan:
     seed: int = 0
     minutes: float | None = None
     save_every_s: float = 240.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of every batch a process computes. Two processes of one thread each are as fast as two threads on
+    free cores, and hardly suffer when one core is busy: threads then spin at every barrier.
+    """
+
+    rank: int = 0
+    processes: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process prints and saves."""
+        return self.rank == 0
+
+    def of(self, batch: Batch) -> Batch:
+        """This process's rows; every process makes the same batches from the same seed."""
+        rows = len(batch.tokens) // self.processes
+        return batch.rows(self.rank * rows, (self.rank + 1) * rows)
 
 
 def new_model(seed: int) -> LlamaForCausalLM:
@@ -80,10 +101,13 @@ def loss_of(model: Any, batch: Batch) -> torch.Tensor:
     return (each * weights[chosen]).sum()
 
 
-def backward(model: Any, batch: Batch) -> float:
-    """Gradients of the mean loss of `batch`, a few rows at a time: activations that fit the cache halve the time."""
-    rows = max(1, PART_TOKENS // batch.tokens.shape[1])
+def backward(model: Any, batch: Batch, share: Share) -> float:
+    """Gradients of this process's part of the mean loss of `batch`, a few rows at a time: activations that fit the
+    cache halve the time.
+    """
     whole = float(batch.weights[:, 1:].sum())
+    batch = share.of(batch)
+    rows = max(1, PART_TOKENS // batch.tokens.shape[1])
     total = 0.0
     for at in range(0, len(batch.tokens), rows):
         loss = loss_of(model, batch.rows(at, at + rows)) / whole
@@ -97,11 +121,23 @@ def factor(done: float, step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) * (0.5 * (1 + math.cos(math.pi * min(done, 1.0))) * 0.995 + 0.005)
 
 
+def shared(model: LlamaForCausalLM, loss: float, elapsed: float) -> tuple[float, float]:
+    """Add up the gradients and the losses of all processes; gives the loss and the mean time, the same in each."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    if not distributed.is_initialized():
+        return loss, elapsed
+    flat = torch.cat([*(g.reshape(-1) for g in grads), torch.tensor([loss, elapsed / distributed.get_world_size()])])
+    distributed.all_reduce(flat)
+    for grad, part in zip(grads, flat[:-2].split([g.numel() for g in grads]), strict=True):
+        grad.copy_(part.view_as(grad))
+    return float(flat[-2]), float(flat[-1])
+
+
 def run(
-    tokenizer: Tokenizer, folder: Path, plan: Plan, *, resume: bool = False, anew: bool = False
+    tokenizer: Tokenizer, folder: Path, plan: Plan, share: Share, *, resume: bool = False, anew: bool = False
 ) -> LlamaForCausalLM:
     """Train and return the model; `folder` gets `checkpoint.pt` now and then, from which `resume` goes on; `anew`
-    begins the schedule again (a second phase).
+    begins the schedule again (a second phase). Every process of `share` runs this and ends with the same weights.
     """
     model = new_model(plan.seed)
     optims = optimizers(model, plan.rate)
@@ -115,43 +151,50 @@ def run(
     stream = batches(tokenizer, plan.seed + 1000 + first)
     begun = saved_at = time.monotonic() - spent
     recent: list[float] = []
-    step = first
+    step, elapsed = first, spent
     while True:
-        elapsed = time.monotonic() - begun
         done = max(elapsed / (60 * plan.minutes), 0) if plan.minutes else (step - (first if anew else 0)) / plan.steps
         if done >= 1:
             break
         for optim in optims:
             for group in optim.param_groups:
-                group["lr"] = plan.rate * factor(done, step, plan.warmup)
-        loss = backward(model, next(stream))
+                group["lr"] = plan.rate * factor(done, step - first, plan.warmup)
+        loss, elapsed = shared(model, backward(model, next(stream), share), time.monotonic() - begun)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:
             optim.step()
-            optim.zero_grad(set_to_none=True)
+            for group in optim.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
         recent.append(loss)
         step += 1
-        if step % 20 == 0:
+        if step % 20 == 0 and share.first:
             print(f"step {step} loss {np.mean(recent):.4f} done {done:.3f} {elapsed:.0f} s", flush=True)
             recent = []
         if elapsed - (saved_at - begun) > plan.save_every_s:
             saved_at = time.monotonic()
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "optims": [o.state_dict() for o in optims],
-                    "step": step,
-                    "spent": elapsed,
-                },
-                file,
-            )
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "optims": [o.state_dict() for o in optims],
-            "step": step,
-            "spent": time.monotonic() - begun,
-        },
-        file,
-    )
+            save(file, model, optims, step, elapsed, share)
+    save(file, model, optims, step, elapsed, share)
     return model
+
+
+def save(
+    file: Path, model: LlamaForCausalLM, optims: list[torch.optim.Optimizer], step: int, spent: float, share: Share
+) -> None:
+    """Write the checkpoint, by the first process only, and never half of one."""
+    if share.first:
+        draft = file.with_suffix(".partial")
+        torch.save(
+            {"model": model.state_dict(), "optims": [o.state_dict() for o in optims], "step": step, "spent": spent},
+            draft,
+        )
+        draft.replace(file)
+
+
+def run_apart(rank: int, processes: int, folder: Path, plan: Plan, resume: bool, anew: bool) -> None:
+    """One of several processes that train together on one thread each (`torch.multiprocessing.spawn` calls it)."""
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'meeting'}"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=processes)
+    run(load(folder), folder, plan, Share(rank, processes), resume=resume, anew=anew)
+    distributed.destroy_process_group()
