@@ -5,8 +5,9 @@ import logging
 import sys
 
 from infsup.protocol.errors import InfsupError
+from infsup.protocol.parent import tie_to_parent
 
-from .process import set_up_signals, tie_to_parent
+from .process import set_up_signals
 from .server import serve
 from .settings import SettingsError, read_settings
 

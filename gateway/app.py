@@ -4,6 +4,7 @@ from aiohttp import web
 
 from infsup.protocol.errors import InfsupError, InvalidRequest
 
+from . import native
 from .body import check_announced
 from .context import GATEWAY, Gateway
 from .errors import error_response
@@ -20,7 +21,9 @@ def make_app(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app.on_response_prepare.append(complete_headers)
     app.router.add_get("/health", health)
+    app.router.add_get("/ready", native.ready)
     app.router.add_get("/", status)
+    native.add_routes(app.router)
     for prefix in OPENAI_PREFIXES:
         app.router.add_get(f"{prefix}/models", handlers.list_models)
         app.router.add_get(f"{prefix}/models/{{id:.+}}", handlers.get_model)

@@ -29,4 +29,6 @@ class Gateway:
 GATEWAY = web.AppKey("gateway", Gateway)
 CALLER = web.RequestKey("caller", str)
 """The fairness key of a request's caller, set by the access check."""
+JOB_IDS = web.RequestKey("job_ids", str)
+"""The ids of a request's jobs, as the header `X-Job-Id` gives them."""
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -8,9 +8,9 @@ from infsup.protocol.errors import ShuttingDown
 TIMEOUT_S = 10.0
 
 
-async def ask(client: Client, verb: str, **args: Any) -> Any:
+async def ask(gateway: Client, verb: str, /, *, timeout: float = TIMEOUT_S, **args: Any) -> Any:
     """Make a control call and return its reply. Raises `InfsupError`; `ShuttingDown` when nobody answers."""
     try:
-        return await client.control(verb, timeout=TIMEOUT_S, **args)
+        return await gateway.control(verb, timeout=timeout, **args)
     except TimeoutError as error:
-        raise ShuttingDown(f"the supervisor has not answered within {TIMEOUT_S:g} s") from error
+        raise ShuttingDown(f"the supervisor has not answered within {timeout:g} s") from error

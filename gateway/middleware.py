@@ -9,7 +9,7 @@ from aiohttp import web
 
 from infsup.protocol.errors import InfsupError
 
-from .context import CALLER, GATEWAY, REQUEST_ID
+from .context import CALLER, GATEWAY, JOB_IDS, REQUEST_ID
 from .errors import error_response, from_http_exception
 
 _LOG = logging.getLogger("infsup.gateway")
@@ -59,6 +59,8 @@ async def complete_headers(request: web.Request, response: web.StreamResponse) -
     """Add what every answer has: the request's id, the server's name, CORS headers where they apply."""
     gateway = request.app[GATEWAY]
     response.headers["x-request-id"] = request.get(REQUEST_ID) or request_id(request)
+    if (jobs := request.get(JOB_IDS)) is not None:
+        response.headers["x-job-id"] = jobs
     response.headers["Server"] = gateway.server_name
     response.headers.update(gateway.origins.headers(request.headers.get("Origin")))
 

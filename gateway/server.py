@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from infsup.protocol.client import Client
 from infsup.protocol.errors import InvalidRequest
+from infsup.protocol.parent import has_parent
 
 from .app import make_app
 from .auth import Keys
@@ -21,7 +22,6 @@ from .context import GATEWAY, Gateway
 from .errors import error_response
 from .middleware import request_id
 from .origins import Origins, is_loopback
-from .process import has_parent
 from .settings import Settings
 
 _LOG = logging.getLogger("infsup.gateway")
@@ -108,7 +108,7 @@ async def serve(settings: Settings) -> None:
     watch = asyncio.create_task(_watch_parent(settings.parent, stopping))
     try:
         await listener.start()
-        await client.control("gateway_ready", timeout=_READY_TIMEOUT_S)
+        await client.control("gateway_ready", timeout=_READY_TIMEOUT_S, name=settings.name)
         _LOG.info("listening on %s", _name(listening))
         # What lives now lives to the end: the collector need not look at it again, nor copy its pages.
         gc.collect()

@@ -23,6 +23,7 @@ class Settings:
     identity: str
     fd: int
     parent: int
+    name: str = "gateway"
     max_body: int = 50_000_000
     api_keys: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()

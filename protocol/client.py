@@ -23,6 +23,8 @@ from .messages import (
     Done,
     Failed,
     JobEvent,
+    Queued,
+    Started,
     encode,
     read_event,
     submit_packet,
@@ -48,6 +50,9 @@ class JobHandle:
         """Use `Client.submit`."""
         self.id = job_id
         self.instance: str | None = None
+        """The instance that has the job, or had it last."""
+        self.position: int | None = None
+        """How many jobs were ahead of this one when the supervisor last said so; None once it has begun."""
         self._client = client
         self._events: deque[JobEvent] = deque()
         self._arrived = asyncio.Event()
@@ -125,8 +130,12 @@ class JobHandle:
                 self._note_chunk(data)
             case Failed(error=error) if error.partial is None:
                 error.partial = self.partial or None
+            case Queued(position=position):
+                self.position = position
+            case Started(instance=instance):
+                self.instance, self.position = instance, None
             case _:
-                self.instance = getattr(event, "instance", self.instance)
+                pass
         self._finished = isinstance(event, FINAL_EVENTS)
         self._events.append(event)
         self._arrived.set()

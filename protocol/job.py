@@ -15,6 +15,8 @@ TASKS = frozenset({
 })  # fmt: skip
 """The task names of the protocol. A custom engine may serve others."""
 
+MAX_DEPTH = 8
+"""How deep jobs may be nested: a client's job is at depth 0, a child of it at 1."""
 MIN_PRIORITY, MAX_PRIORITY = -10, 10
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -25,7 +27,8 @@ class JobHeader:
 
     `priority` is -10 (last) to 10 (first). `timeout` is in seconds from acceptance to the end, None for the model's
     own. `client` is the fairness key. `prefix` is the hash chain of the context (a routing hint). `stream` says that
-    the client wants chunks as they come. `parent` is the token of the job that asks for this one. `keep_alive`
+    the client wants chunks as they come. `parent` is the token (see `Job.token`) of the running job that asks for this
+    one: the child goes before jobs of clients and ends with its parent. `keep_alive`
     (seconds; 0 = end after this job, -1 = never) replaces the model's `ttl`. With `wait` false the job fails with
     `model_loading` instead of waiting for a load.
     """
@@ -61,7 +64,10 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as an engine sees it: `timeout` is what is left of it when the worker got it, in seconds."""
+    """A job as an engine sees it: `timeout` is what is left of it when the worker got it, in seconds.
+
+    `token` stands for this run alone; a job that has it as `parent` is a child of this one.
+    """
 
     id: str
     model: str
@@ -69,7 +75,7 @@ class Job:
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     timeout: float | None = None
     stream: bool = True
-    parent: str | None = None
+    token: str = ""
 
 
 def new_id(prefix: str = "job") -> str:

@@ -84,7 +84,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Job event: it waits; `position` 0 is next."""
+    """Job event: it waits; `position` 0 is next. Sent again when the position has changed, at most once a second."""
 
     position: int
 
@@ -163,9 +163,9 @@ def read_submit(packet: Packet) -> JobHeader:
     return header
 
 
-def run_packet(header: JobHeader, params: bytes, timeout: float | None) -> Packet:
-    """Return RUN for a worker; `timeout` is what is left of the job's time, in seconds."""
-    body = {"model": header.model, "task": header.task, "timeout": timeout, "stream": header.stream}
+def run_packet(header: JobHeader, params: bytes, timeout: float | None, token: str = "") -> Packet:
+    """Return RUN for a worker; `timeout` is what is left of the job's time, in seconds; `token` as in `Job`."""
+    body = {"model": header.model, "task": header.task, "timeout": timeout, "stream": header.stream, "token": token}
     return Packet(Kind.RUN, header.id, pack(body), params)
 
 

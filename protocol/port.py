@@ -28,6 +28,9 @@ class Port:
         self._socket.setsockopt(zmq.SNDHWM, 0)
         if kind == zmq.ROUTER:
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            # A peer whose connection ZeroMQ dropped (an oversize frame) may be back before the old one is forgotten: it
+            # would be ignored for ever. Identities are random, so nobody else takes over a connection.
+            self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._on_frames = on_frames
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Handle | None = None

@@ -49,6 +49,11 @@ def jobs_endpoint(directory: Path) -> str:
     return f"ipc://{directory / 'jobs'}"
 
 
+def jobs_endpoint_beside(workers_endpoint: str) -> str:
+    """Return the address clients connect to, given the one for workers of the same runtime directory."""
+    return jobs_endpoint(Path(workers_endpoint.removeprefix("ipc://")).parent)
+
+
 def workers_endpoint(directory: Path) -> str:
     """Return the address workers connect to."""
     return f"ipc://{directory / 'workers'}"

@@ -1,4 +1,4 @@
-"""What a dead worker costs: how soon its death is noticed, how soon the next answer comes, what crashes leave behind.
+"""What deaths, swaps and idle ends cost: how soon they are noticed, when the next answer comes, what crashes leave.
 
 Starts a real `infsup start` with models of the `fault` engine and kills their workers. Figures depend on the machine
 and on what else runs; nothing here passes or fails.
@@ -29,32 +29,26 @@ from infsup.protocol.client import Client
 LOAD_DELAY_S = 0.5
 TTL_S = 1.0
 LIMIT_S = 60.0
-CONFIG = f"""
-[models.stream]
-task = "text-completion"
-engine = "fault"
-min_instances = 1
-max_restarts = -1
 
-[models.loads]
-task = "text-completion"
-engine = "fault"
-min_instances = 1
-max_restarts = -1
-retries = 5
-options = {{ load_delay = {LOAD_DELAY_S} }}
 
-[models.cold]
-task = "text-completion"
-engine = "fault"
-ttl = 0
-options = {{ load_delay = {LOAD_DELAY_S} }}
+def model(name: str, settings: str = "", *, load_s: float = 0.0, gpu: bool = False) -> str:
+    """Return the definition of a model of the fault engine."""
+    device, options = f"{{ gpu = {str(gpu).lower()} }}", f"{{ load_delay = {load_s} }}"
+    lines = ['task = "text-completion"', 'engine = "fault"', f"device = {device}", f"options = {options}", settings]
+    return "\n".join([f"[models.{name}]", *lines, ""])
 
-[models.idles]
-task = "text-completion"
-engine = "fault"
-ttl = {TTL_S}
-"""
+
+CONFIG = "\n".join(
+    [
+        "[pool]\ngpu_slots = 1\n",
+        model("stream", "min_instances = 1\nmax_restarts = -1"),
+        model("loads", "min_instances = 1\nmax_restarts = -1\nretries = 5", load_s=LOAD_DELAY_S),
+        model("cold", "ttl = 0", load_s=LOAD_DELAY_S),
+        model("idles", f"ttl = {TTL_S}"),
+        model("swap-a", load_s=LOAD_DELAY_S, gpu=True),
+        model("swap-b", load_s=LOAD_DELAY_S, gpu=True),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,7 @@ class Figures:
     death_to_record_idle: Spread
     answer_cold: Spread
     answer_after_crash: Spread
+    answer_after_swap: Spread
     ttl_late: Spread
     crashes: Crashes
 
@@ -109,6 +104,7 @@ class Bench:
             death_to_record_idle=spread([await self.kill_idle() for _ in range(kills)]),
             answer_cold=spread([await self.time_to_answer("cold") for _ in range(kills)]),
             answer_after_crash=spread([await self.answer_after_crash() for _ in range(kills)]),
+            answer_after_swap=spread(await self.swap(kills)),
             ttl_late=spread([await self.ttl_lateness() for _ in range(ttls)]),
             crashes=await self.crash_in_a_row(crashes),
         )
@@ -141,6 +137,16 @@ class Bench:
         os.kill((await self._idle("loads"))["pid"], signal.SIGKILL)
         return await self.time_to_answer("loads")
 
+    async def swap(self, times: int) -> list[float]:
+        """Ask two models in turn that need the one GPU slot; return the seconds that each answer takes."""
+        await self._ask("swap-a", "hello")
+        answers: list[float] = []
+        for number in range(times):
+            leaving, coming = ("swap-a", "swap-b") if number % 2 == 0 else ("swap-b", "swap-a")
+            await self._idle(leaving)
+            answers.append(await self.time_to_answer(coming))
+        return answers
+
     async def time_to_answer(self, model: str) -> float:
         """Return the seconds that one answer takes. For `cold`, that its worker has to start; it ends afterwards."""
         await self._wait(lambda found: model != "cold" or not found, model)
@@ -169,11 +175,12 @@ class Bench:
             if status != "worker_crashed":
                 raise SystemExit(f"crash {number}: expected worker_crashed, got {status!r}")
             if number == count // 10:
-                first = self._held()
-        seconds, last = time.perf_counter() - began, self._held()
+                first = await self._held()
+        seconds, last = time.perf_counter() - began, await self._held()
         return Crashes(count, seconds, first[0], last[0], first[1], last[1])
 
-    def _held(self) -> tuple[float, int]:
+    async def _held(self) -> tuple[float, int]:
+        await self._idle("stream")  # a process that starts, or is not reaped yet, has descriptors of its own
         return status_mb(self._supervisor, "RssAnon"), sum(1 for _ in Path(f"/proc/{self._supervisor}/fd").iterdir())
 
     def _body(self, model: str, prompt: str, *, stream: bool) -> dict[str, Any]:
@@ -215,6 +222,11 @@ def spread(seconds: list[float]) -> Spread:
     return Spread(median(seconds), max(seconds))
 
 
+def more_than(seconds: float, spread: Spread) -> Spread:
+    """Return by how much a spread exceeds this."""
+    return Spread(spread.p50 - seconds, spread.longest - seconds)
+
+
 async def measure(port: int, supervisor: Any, runtime: Path, options: argparse.Namespace) -> Figures:
     """Connect to a server that starts, and measure."""
     timeout = aiohttp.ClientTimeout(total=LIMIT_S)
@@ -242,24 +254,25 @@ def table(figures: Figures) -> str:
         return f"{name:<52}{spread.p50 * scale:9.1f}{spread.longest * scale:10.1f} {unit}  {target}"
 
     cold = figures.answer_cold.p50
-    late = figures.answer_after_crash
-    over = Spread(late.p50 - cold, late.longest - cold)
+    late, swapped = figures.answer_after_crash, figures.answer_after_swap
     crashes = figures.crashes
     return "\n".join(
         [
             f"{'':<52}{'p50':>9}{'longest':>10}     target",
             row("SIGKILL of a streaming worker → error at the client", figures.death_to_client, "50 (noticed)"),
             row("SIGKILL of a streaming worker → in `deaths`", figures.death_to_record_busy, "50 (noticed)"),
-            row("SIGKILL of an idle worker → in `deaths`", figures.death_to_record_idle, "50"),
+            row("SIGKILL of an idle worker → in `deaths`", figures.death_to_record_idle, "50 (noticed)"),
             row(f"cold answer (start, load {LOAD_DELAY_S:g} s)", figures.answer_cold, ""),
             row("answer after a crash, the same model", late, ""),
-            row("  more than the cold answer's median", over, "300"),
+            row("  more than the cold answer's median", more_than(cold, late), "300"),
+            row("answer after a swap A → B", swapped, ""),
+            row("  more than the cold answer's median", more_than(cold, swapped), "150"),
             row(f"end of a worker after its TTL of {TTL_S:g} s", figures.ttl_late, "1000 late"),
             "",
             (
                 f"{crashes.count} crashes in a row in {crashes.seconds:.0f} s; the supervisor after a tenth of them "
                 f"and at the end: RssAnon {crashes.rss_anon_first:.1f} → {crashes.rss_anon_last:.1f} MB, "
-                f"descriptors {crashes.descriptors_first} → {crashes.descriptors_last}"
+                f"descriptors {crashes.descriptors_first} → {crashes.descriptors_last} (target: no growth)"
             ),
         ]
     )

@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infsup.protocol.runtime import RuntimeDirectoryError, runtime_directory
 
-from .config import Config, ConfigError, find_config, load_config
+from .config import ConfigError, find_config
 from .gateway_process import ListenError
+from .local_config import LocalConfig, load_here, log_warnings
 from .logs import set_up_logging
 from .server import Server
 
@@ -20,11 +21,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         path = find_config(arguments.config, builtin=True)
-        config = load_config(path, server={"host": arguments.host, "port": arguments.port})
+
+        def read_config() -> LocalConfig:
+            return load_here(path, server={"host": arguments.host, "port": arguments.port})
+
+        local = read_config()
+        config = local.config
         directory = runtime_directory(path, arguments.runtime_dir)
         set_up_logging(config.log.level, config.log.format)
+        log_warnings(local.warnings)
         gc.freeze()  # what was imported stays for ever: the collector need not look at it
-        asyncio.run(_serve(config, directory))
+        asyncio.run(_serve(local, directory, read_config))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -50,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(config: Config, directory: Path) -> None:
-    await Server(config, directory).run()
+async def _serve(local: LocalConfig, directory: Path, read_config: Callable[[], LocalConfig]) -> None:
+    await Server(local, directory, read_config).run()
 
 
 if __name__ == "__main__":

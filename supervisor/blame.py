@@ -1,7 +1,8 @@
 """Which jobs kill workers. Pure: the clock comes in.
 
 A job that was alone in two workers that died is poison: the same parameters are refused for a while, since clients
-resend a failed request by themselves, and each resend would cost another worker.
+resend a failed request by themselves, and each resend would cost another worker. An answer in between proves them
+innocent: what every health check asks must not become poison because workers die of something else now and then.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ REMEMBERED = 1000
 class _Suspect:
     deaths: int = 0
     alone: int = 0
+    """Deaths alone since the last answer."""
     last: float = 0.0
 
 
@@ -37,6 +39,11 @@ class Blame:
         suspect.alone += alone
         suspect.last = now
         return suspect.deaths == 1
+
+    def note_success(self, model: str, params: bytes) -> None:
+        """A job with these parameters was answered. Costs nothing while nothing has died."""
+        if self._suspects and (suspect := self._suspects.get(_key(model, params))) is not None:
+            suspect.alone = 0
 
     def is_poison(self, model: str, params: bytes, now: float) -> bool:
         """Say whether a job with these parameters is to be refused. Costs nothing while nothing has died."""

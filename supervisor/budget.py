@@ -1,34 +1,50 @@
-"""What instances need of the machine's memory and GPU, learned while they run."""
+"""What instances need of the machine's memory and GPU: estimated at first, learned while they run."""
 
-import contextlib
-import logging
+import asyncio
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 
 from .config import Config, ModelConfig
+from .config.engines import is_custom
 from .decisions import ModelLimits
-from .footprint import FootprintStore
-from .host import find_gpus, process_memory, total_memory
+from .estimate import Estimate, estimate
+from .footprint import Footprint, FootprintStore
+from .host import process_memory
 from .instance import Instance
+from .machine import Machine, read_machine
 from .room import Gpu, Needs, Share
-
-log = logging.getLogger("infsup.budget")
+from .weights import Weights, weigh_all
 
 
 class Budget:
     """Knows the total, and for each model what an instance takes. Call `observe` for running instances now and then."""
 
-    def __init__(self, config: Config) -> None:
-        """Read the store and look at the machine."""
-        self._models: Mapping[str, ModelConfig] = config.models
+    def __init__(
+        self, config: Config, machine: Machine | None = None, weights: Mapping[str, Weights] | None = None
+    ) -> None:
+        """Read the store, and what is not given: look at the machine and the models' files. May block."""
+        self._machine = machine or read_machine()
         self._store = FootprintStore(config.store.path)
+        self._config = config
+        self.total = Share()
+        self.estimates: dict[str, Estimate] = {}
+        self.adopt(config, weigh_all(config.models) if weights is None else weights)
+
+    def adopt(self, config: Config, weights: Mapping[str, Weights]) -> None:
+        """Take over another configuration, and what `weigh_all` found of its models; what was learned stays."""
+        self._config = config
         wanted = config.pool.gpu_slots
-        slots = min(1, find_gpus()) if wanted == "auto" else wanted
-        self.total = Share(config.pool.memory.of(total_memory()), slots)
+        slots = min(1, self._machine.gpus) if wanted == "auto" else wanted
+        self.total = Share(config.pool.memory.of(self._machine.memory), slots)
+        self.estimates = {name: estimate(model, weights.get(name, Weights())) for name, model in config.models.items()}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the configuration has this model."""
+        return name in self._config.models
 
     def limits(self, name: str) -> ModelLimits:
         """Return what the scheduler has to know of a model."""
-        model = self._models[name]
+        model = self._config.models[name]
         return ModelLimits(
             name,
             model.min_instances,
@@ -36,15 +52,32 @@ class Budget:
             model.parallel,
             model.max_queue,
             model.ttl,
-            Needs(self._memory(model), _gpu(model)),
+            Needs(self.expected(name).bytes, gpu_need(model)),
         )
+
+    def expected(self, name: str) -> Footprint:
+        """Return what an instance of a model will need.
+
+        What an earlier run grew to, a leak perhaps, must not lock a model out for ever: more than can be free for it
+        counts only as far as the estimate does.
+        """
+        first = self.estimates[name].bytes
+        model = self._config.models[name]
+        learned = self._learned(model)
+        if learned is None:
+            return Footprint(first, learned=False)
+        room = (self.total.memory - self._pinned_beside(name)) // max(1, model.min_instances)
+        if learned.bytes > room:
+            return replace(learned, bytes=min(learned.bytes, max(room, first)))
+        return learned
 
     def observe(self, instance: Instance) -> None:
         """Note what an instance uses now: mapped weights are not in its own memory, but the machine needs them."""
         memory = process_memory(instance.process.pid) if instance.loaded is not None else None
         if memory is not None:
+            key = instance.config.load_key()
             self._store.observe(
-                self._key(instance),
+                _on_gpu(key) if instance.gpu else key,
                 memory.own,
                 run=instance.id,
                 mapped_bytes=memory.mapped,
@@ -55,15 +88,33 @@ class Budget:
         """Keep what was learned for the next start."""
         self._store.save()
 
-    def _memory(self, model: ModelConfig) -> int:
-        return self._store.estimate(model.load_key(), _file_sizes(model)).bytes
+    async def save_apart(self) -> None:
+        """The same in a thread: a worn memory card may take seconds."""
+        content = self._store.take_news()
+        if content:
+            await asyncio.to_thread(self._store.write, content)
 
-    def _key(self, instance: Instance) -> str:
-        key = self._models[instance.model].load_key()
-        return f"{key}-gpu" if instance.gpu else key
+    def _learned(self, model: ModelConfig) -> Footprint | None:
+        """Return the most that runs took, on whichever device it may run."""
+        key, need = model.load_key(), gpu_need(model)
+        keys = ([] if need is Gpu.MUST else [key]) + ([] if need is Gpu.NO else [_on_gpu(key)])
+        found = [footprint for one in keys if (footprint := self._store.learned(one))]
+        return max(found, key=lambda one: one.bytes, default=None)
+
+    def _pinned_beside(self, name: str) -> int:
+        """Return the memory that `min_instances` of the other models hold."""
+        pinned = 0
+        for other, model in self._config.models.items():
+            if model.min_instances and other != name:
+                learned = self._learned(model)
+                pinned += model.min_instances * (learned.bytes if learned else self.estimates[other].bytes)
+        return min(pinned, self.total.memory)
 
 
-def _gpu(model: ModelConfig) -> Gpu:
+def gpu_need(model: ModelConfig) -> Gpu:
+    """Return whether a model needs a GPU slot. A custom engine takes none unless the configuration says so."""
+    if is_custom(model.engine) and "gpu" not in model.device.model_fields_set:
+        return Gpu.NO
     match model.device.gpu:
         case False:
             return Gpu.NO
@@ -73,16 +124,5 @@ def _gpu(model: ModelConfig) -> Gpu:
             return Gpu.MUST
 
 
-def _file_sizes(model: ModelConfig) -> list[int]:
-    sizes: list[int] = []
-    for path in (model.file, *(part.file for part in model.files.values())):
-        if path is not None:
-            with contextlib.suppress(OSError):
-                sizes.append(_size(path))
-    return sizes
-
-
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
+def _on_gpu(key: str) -> str:
+    return f"{key}-gpu"

@@ -90,6 +90,16 @@ def compare(old: Config, new: Config) -> Changes:
     )
 
 
+def keep_fixed(old: Config, new: Config, changes: Changes) -> Config:
+    """Return the new configuration with the old values of what only a restart can change."""
+    fixed: dict[str, dict[str, object]] = {}
+    for name in changes.server_restart_needed:
+        section, _, key = name.partition(".")
+        fixed.setdefault(section, {})[key] = getattr(getattr(old, section), key)
+    tables = {section: getattr(new, section).model_copy(update=values) for section, values in fixed.items()}
+    return new.model_copy(update=tables)
+
+
 def _different_keys(old: Config, new: Config) -> Iterator[str]:
     sections: dict[str, tuple[Table, Table]] = {
         "server": (old.server, new.server),

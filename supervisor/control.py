@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from infsup.protocol.errors import Conflict, InvalidRequest, NotFound
@@ -13,6 +13,7 @@ from .dispatch import Dispatcher
 from .instance import Instance
 from .lifecycle import State
 from .pool import Pool
+from .preparation import Preparation, Stage
 from .restarts import Restarts
 from .scheduler import Scheduler
 
@@ -27,8 +28,12 @@ class Host(Protocol):
         """Begin to stop."""
         ...
 
-    def gateway_ready(self) -> None:
+    def gateway_ready(self, name: str) -> None:
         """A gateway answers HTTP."""
+        ...
+
+    def reload(self) -> Awaitable[dict[str, Any]]:
+        """Read the configuration again and take over what differs. Raises `InfsupError`."""
         ...
 
     def carry_out(self, decisions: list[Decision]) -> None:
@@ -51,6 +56,7 @@ class Control:
         pool: Pool,
         restarts: Restarts,
         dispatcher: Dispatcher,
+        preparation: Preparation,
     ) -> None:
         """Keep what the verbs look at."""
         self._host = host
@@ -58,6 +64,7 @@ class Control:
         self._scheduler = scheduler
         self._pool = pool
         self._restarts = restarts
+        self._preparation = preparation
         self._dispatcher = dispatcher
         self._verbs: Mapping[str, Verb] = {
             "ping": self._ping,
@@ -71,10 +78,17 @@ class Control:
             "unload": self._unload,
             "kill": self._kill,
             "reset": self._reset,
+            "jobs": self._jobs,
             "cancel": self._cancel,
             "stop": self._stop,
+            "ready": self._ready,
+            "reload": self._reload,
             "gateway_ready": self._gateway_ready,
         }
+
+    def set_config(self, config: Config) -> None:
+        """Take over another configuration."""
+        self._config = config
 
     def call(self, verb: object, args: object) -> Any:
         """Run a verb. Raises `InvalidRequest` for an unknown verb or wrong arguments, and what the verb raises."""
@@ -169,6 +183,7 @@ class Control:
 
     def _load(self, model: str) -> dict[str, Any]:
         name = self._dispatcher.resolve(model)
+        self._preparation.want(name)
         self._host.carry_out(self._scheduler.load(name, self._pool.now()))
         return {"model": name, "status": self._model_status(name)}
 
@@ -191,11 +206,31 @@ class Control:
     def _reset(self, model: str) -> dict[str, Any]:
         name = self._dispatcher.resolve(model)
         self._dispatcher.forgive()
+        self._preparation.forgive(name)
         self._pool.reset(name)
         return {"model": name, "status": self._model_status(name)}
 
-    def _cancel(self, job: str) -> dict[str, Any]:
-        if not self._dispatcher.on_cancel(b"", job):
+    def _jobs(self) -> list[dict[str, Any]]:
+        """List jobs, without what they ask."""
+        now = self._pool.now()
+        return [
+            {
+                "id": record.id,
+                "model": record.model,
+                "task": record.header.task,
+                "state": "running" if record.instance else "queued",
+                "instance": record.instance,
+                "priority": record.header.priority,
+                "age": round(now - record.accepted_at, 3),
+            }
+            for record in self._dispatcher.jobs
+        ]
+
+    def _cancel(self, job: str, client: str = "") -> dict[str, Any]:
+        """Cancel a job, with `client` only one of this fairness key."""
+        record = self._dispatcher.jobs.get(job)
+        foreign = record is not None and client and record.header.client != client
+        if foreign or not self._dispatcher.on_cancel(b"", job):
             raise NotFound(f"no job {job!r} is waiting or running")
         return {"job": job}
 
@@ -203,14 +238,28 @@ class Control:
         self._host.request_stop(immediate=bool(immediate))
         return {"pid": os.getpid()}
 
-    def _gateway_ready(self) -> None:
-        self._host.gateway_ready()
+    def _ready(self) -> dict[str, Any]:
+        """Say whether blocking models are prepared and `min_instances` are up, and which models are not."""
+        waits = dict.fromkeys(self._preparation.unready(), "is being prepared")
+        for name, model in self._config.models.items():
+            ready = sum(one.ready for one in self._scheduler.instances(name)) if model.min_instances else 0
+            if ready < model.min_instances:
+                waits.setdefault(name, f"{ready} of {model.min_instances} instances are ready (min_instances)")
+        return {"ready": not waits and not self._dispatcher.stopping, "waiting": waits}
+
+    def _reload(self) -> Awaitable[dict[str, Any]]:
+        return self._host.reload()
+
+    def _gateway_ready(self, name: str = "") -> None:
+        self._host.gateway_ready(name)
 
     def _model_status(self, name: str) -> str:
         if self._scheduler.has_ready_instance(name):
             return "ready"
-        if self._restarts.is_out(name):
+        if self._restarts.is_out(name) or self._preparation.stage(name) is Stage.FAILED:
             return "unavailable"
+        if self._preparation.stage(name) is Stage.PREPARING:
+            return "preparing"
         return "loading" if self._scheduler.instances(name) else "unloaded"
 
     def _context_size(self, name: str) -> int:

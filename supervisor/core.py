@@ -4,7 +4,9 @@ This is the only place where the parts know of one another. It serves jobs and c
 """
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import zmq
@@ -14,25 +16,33 @@ from infsup.protocol.port import Port
 from infsup.protocol.runtime import jobs_endpoint, workers_endpoint
 from infsup.protocol.wire import MAX_MESSAGE_BYTES, Kind, Packet, WireError, join, pack, split, unpack_map
 
-from .budget import Budget
 from .config import Config
+from .config_changes import Changes, compare, keep_fixed
 from .control import Control, Host
 from .cores import CoreLeases, available_cores
 from .decisions import Assign, Decision, Drain, Spawn
 from .dispatch import Dispatcher
+from .host import cpu_quota
 from .instance import Instance
-from .lifecycle import State, Transition
+from .lifecycle import FINAL, State, Transition
+from .local_config import LocalConfig
+from .machine import whole_cores
 from .peers import PeerComplaints
 from .pool import Pool
+from .preparation import Preparation, prepare_local
+from .reload import Reload
 from .restarts import Restarts
 from .scheduler import Scheduler
 from .spawner import Spawner
+from .weights import Weights
 
 log = logging.getLogger("infsup.core")
 
 TICK_SECONDS = 1.0
 CLIENT_TIMEOUT = 15.0
 """Seconds of silence after which a client that has jobs counts as gone."""
+SAVE_SECONDS = 600.0
+"""Between writes of what was learned: a box in a cabinet ends by loss of power, not by a stop."""
 LAG_SECONDS = 0.5
 """A tick later than this was held up: nobody is blamed for silence in that time."""
 
@@ -40,9 +50,9 @@ LAG_SECONDS = 0.5
 class Core:
     """Everything but HTTP and signals. `start`, then `stop` or `close`."""
 
-    def __init__(self, config: Config, directory: Path, host: Host) -> None:
+    def __init__(self, local: LocalConfig, directory: Path, host: Host) -> None:
         """Must be made in the running loop; nothing is opened before `start`."""
-        self._config = config
+        config = self.config = local.config
         self._directory = directory
         self._host = host
         self._loop = asyncio.get_running_loop()
@@ -54,22 +64,41 @@ class Core:
         self._complaints = PeerComplaints()
         self._ttl_timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
-        self.budget = Budget(config)
+        self._saver: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Future[None]] = set()
+        self.budget = local.budget
         self.scheduler = Scheduler(
             config.pool.concurrency, total=self.budget.total, swap_patience=config.pool.swap_patience
         )
-        cores = list(config.pool.cores) if config.pool.cores != "auto" else available_cores()
+        cores = config.pool.cores if config.pool.cores != "auto" else available_cores()
         self.restarts = Restarts(self._loop.time)
         self.pool = Pool(
             self.scheduler,
             self.restarts,
-            Spawner(workers_endpoint(directory), CoreLeases(cores), len(cores)),
+            Spawner(workers_endpoint(directory), CoreLeases(cores), whole_cores(len(cores), cpu_quota())),
             self,
             send=self._send_to_worker,
             drain_sockets=self._workers_port.drain_now,
         )
+        self.preparation = Preparation(
+            prepare_local, config.pool.prepare_concurrency, self._on_prepared, self.on_outage
+        )
         self.dispatcher = Dispatcher(
-            config.models, self.scheduler, self.pool, self.restarts, carry_out=self.carry_out, send=self._send_to_client
+            config.models,
+            self.scheduler,
+            self.pool,
+            self.restarts,
+            self.preparation,
+            carry_out=self.carry_out,
+            send=self._send_to_client,
+        )
+        self._reload = Reload(
+            scheduler=self.scheduler,
+            budget=self.budget,
+            restarts=self.restarts,
+            preparation=self.preparation,
+            pool=self.pool,
+            dispatcher=self.dispatcher,
         )
         self.control = Control(
             host,
@@ -78,10 +107,8 @@ class Core:
             pool=self.pool,
             restarts=self.restarts,
             dispatcher=self.dispatcher,
+            preparation=self.preparation,
         )
-        self.pool.set_models(config.models)
-        for name, model in config.models.items():
-            self.restarts.set_model(name, model, anew=True)
 
     @property
     def malformed(self) -> int:
@@ -92,11 +119,30 @@ class Core:
         """Open the sockets and start what `min_instances` asks for. Raises `zmq.ZMQError`."""
         self._jobs_port.start(bind=jobs_endpoint(self._directory))
         self._workers_port.start(bind=workers_endpoint(self._directory))
-        for name in self._config.models:
-            self.scheduler.set_model(self.budget.limits(name))
-        for name in self._config.models:
-            self.carry_out(self.scheduler.maintain(name, self._loop.time()))
+        self._apply(self.config, Changes(added=tuple(self.config.models)))
         self._ticker = asyncio.create_task(self._tick())
+        self._saver = asyncio.create_task(self._save_now_and_then())
+
+    def reload(self, config: Config, weights: Mapping[str, Weights]) -> Changes:
+        """Take over a checked configuration, and what `weigh_all` found; returns what differs.
+
+        What only a restart can change stays as it is.
+        """
+        changes = compare(self.config, config)
+        if changes:
+            config = keep_fixed(self.config, config, changes)
+            self.budget.adopt(config, weights)
+            self._apply(config, changes)
+        return changes
+
+    def _apply(self, config: Config, changes: Changes) -> None:
+        self.config = config
+        self.control.set_config(config)
+        self.carry_out(self._reload.apply(config, changes, self._loop.time()))
+
+    def _on_prepared(self, model: str) -> None:
+        self.scheduler.hold(model, self.restarts.not_before(model))
+        self.carry_out(self.scheduler.maintain(model, self._loop.time()))
 
     async def stop(self, drain: float) -> None:
         """Refuse new jobs, let running ones finish for up to `drain` seconds, end the instances."""
@@ -116,10 +162,14 @@ class Core:
 
     def close(self) -> None:
         """Kill what is left and close the sockets. For every way out."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for task in (self._ticker, self._saver):
+            if task is not None:
+                task.cancel()
         if self._ttl_timer is not None:
             self._ttl_timer.cancel()
+        for call in self._calls:
+            call.cancel()
+        self.preparation.close()
         self.pool.close()
         self.budget.save()
         self._jobs_port.close(linger=0.5)
@@ -205,7 +255,21 @@ class Core:
         except InfsupError as error:
             self._reply_error(peer, packet.key, error)
             return
-        self._reply(peer, packet.key, reply)
+        if inspect.isawaitable(reply):
+            call = asyncio.ensure_future(self._reply_later(peer, packet.key, reply))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        else:
+            self._reply(peer, packet.key, reply)
+
+    async def _reply_later(self, peer: bytes, key: str, reply: Awaitable[object]) -> None:
+        try:
+            self._reply(peer, key, await reply)
+        except InfsupError as error:
+            self._reply_error(peer, key, error)
+        except Exception as error:
+            log.exception("a control call failed")
+            self._reply_error(peer, key, EngineFailure(f"the supervisor failed: {error!r}"))
 
     def _reply(self, peer: bytes, key: str, value: object) -> None:
         try:
@@ -241,6 +305,8 @@ class Core:
         why = f" ({step.reason})" if step.reason else ""
         level = logging.DEBUG if {step.before, step.after} == {State.IDLE, State.BUSY} else logging.INFO
         log.log(level, "%s: %s → %s%s", step.instance, step.before.value, step.after.value, why)
+        if step.after in FINAL and step.model in self.budget:
+            self.scheduler.set_model(self.budget.limits(step.model))  # its run is over: that taught something
 
     def on_client_gone(self, peer: bytes) -> None:
         """A client process that the supervisor itself watches has died."""
@@ -257,12 +323,18 @@ class Core:
             self._look_after(lag)
             expected = self._loop.time() + TICK_SECONDS
 
+    async def _save_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await self.budget.save_apart()
+
     def _look_after(self, lag: float) -> None:
         try:
             self.pool.watch(lag)
             for instance in self.pool.instances.values():
                 self.budget.observe(instance)
             self.dispatcher.drop_silent_clients(CLIENT_TIMEOUT, lag)
+            self.dispatcher.tick()
         except Exception:  # a bug in one check must not end the watching of all workers
             log.exception("a periodic check failed")
 

@@ -11,14 +11,9 @@ from infsup.protocol.errors import (
     ModelLoading,
     ModelNotFound,
     ModelUnavailable,
-    OutOfMemory,
-    QueueFull,
     ShuttingDown,
     SlowConsumer,
-    UnsupportedTask,
-    WorkerCrashed,
 )
-from infsup.protocol.job import JobHeader
 from infsup.protocol.messages import (
     Ack,
     CancelOrder,
@@ -32,20 +27,20 @@ from infsup.protocol.messages import (
 )
 from infsup.protocol.wire import Kind, Packet, WireError
 
-from .blame import POISON_DEATHS, POISON_SECONDS, Blame
+from .acceptance import Acceptance
+from .blame import Blame
 from .config import ModelConfig
 from .decisions import Decision, NeverFits, QueueIsFull
 from .instance import Instance
 from .jobs import JobRecord, JobTable
 from .pool import Pool
+from .preparation import Preparation
+from .refusals import poisoned
 from .restarts import Restarts
 from .scheduler import Scheduler
 from .service_times import ServiceTimes
 
 log = logging.getLogger("infsup.jobs")
-
-SERVES: Mapping[str, frozenset[str]] = {"text-completion": frozenset({"text-completion", "chat-completion"})}
-"""Tasks that a model serves beside its own; whether a chat template is there only its worker knows."""
 
 
 class Dispatcher:
@@ -57,6 +52,7 @@ class Dispatcher:
         scheduler: Scheduler,
         pool: Pool,
         restarts: Restarts,
+        preparation: Preparation,
         *,
         carry_out: Callable[[list[Decision]], None],
         send: Callable[[bytes, Packet], bool],
@@ -66,16 +62,32 @@ class Dispatcher:
         self.stray_packets = 0
         self._blame = Blame()
         self._service = ServiceTimes()
-        self._models = models
-        self._names = {alias: name for name, model in models.items() for alias in (name, *model.aliases)}
         self._scheduler = scheduler
         self._pool = pool
-        self._restarts = restarts
+        self._preparation = preparation
+        self._acceptance = Acceptance(
+            jobs=self.jobs,
+            scheduler=scheduler,
+            restarts=restarts,
+            preparation=preparation,
+            blame=self._blame,
+            service=self._service,
+        )
+        self._acceptance.set_models(models)
         self._carry_out = carry_out
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._quiet = asyncio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether new jobs are refused."""
+        return self._stopping
+
+    def set_models(self, models: Mapping[str, ModelConfig]) -> None:
+        """Take over the definitions that new jobs are checked against."""
+        self._acceptance.set_models(models)
 
     # From clients
 
@@ -88,9 +100,11 @@ class Dispatcher:
                 self._send(peer, failed_packet(packet.key, InvalidRequest(f"the job cannot be read: {error}")))
             raise
         try:
-            record = self._accept(peer, header, packet.extra)
+            record = self._acceptance.accept(peer, header, packet.extra, self._loop.time())
         except InfsupError as error:
             self._send(peer, failed_packet(header.id, error))
+            if isinstance(error, ModelLoading):
+                self._load(header.model)
             return
         self.jobs.add(record, self._loop.time())
         try:
@@ -98,19 +112,23 @@ class Dispatcher:
                 record.model,
                 record.id,
                 self._loop.time(),
-                client=header.client or peer.hex(),
+                client=record.header.client,
                 priority=header.priority,
                 prefix=header.prefix,
                 keep_alive=header.keep_alive,
+                parent="" if record.parent is None else record.parent.id,
             )
         except (QueueIsFull, NeverFits) as refusal:
-            self._fail(record, self._refusal(record.model, refusal))
+            self._fail(record, self._acceptance.refusal(record.model, refusal))
             self.jobs.remove(record)
             return
         self._set_deadline(record)
+        self._preparation.want(record.model)
         self._carry_out(decisions)
-        if not record.instance and not record.answered:
-            self._send(peer, encode(Queued(self._scheduler.position(record.model, record.id)), record.id))
+        if record.waits and record.parent is not None:
+            self._fail_stuck()
+        if record.waits:
+            self._tell_position(record, self._scheduler.position(record.model, record.id))
 
     def on_cancel(self, peer: bytes, job: str) -> bool:
         """Cancel a job for the client that submitted it (or for an operator: `peer` empty); false if there is none."""
@@ -134,6 +152,7 @@ class Dispatcher:
             log.info("%s: cancelled: %s", record.id, why)
             if not record.answered:
                 record.answered = True
+                self._end_children(record)
                 self._withdraw(record)
 
     # From the scheduler
@@ -143,11 +162,11 @@ class Dispatcher:
         record = self.jobs.get(job)
         if record is None:
             raise AssertionError(f"the scheduler assigned the unknown job {job}")
-        record.instance = instance.id
-        record.started_at = self._loop.time()
+        now = self._loop.time()
+        self.jobs.begin_run(record, instance.id, now)
         record.forget_answer()
         self._pool.job_started(instance, job)
-        self._pool.send(instance, run_packet(record.header, record.params, record.time_left(self._loop.time())))
+        self._pool.send(instance, run_packet(record.header, record.params, record.time_left(now), record.token))
         if not record.answered:
             self._send(record.peer, encode(Started(instance.id), job))
 
@@ -164,7 +183,7 @@ class Dispatcher:
             # Somebody else told the worker to leave: without a drain it would get the job back at once.
             self._pool.drain(instance, "the worker leaves")
             self._release(record, instance, served=False)
-            self._retry(record)
+            self._retry(record, instance)
         else:
             self._on_last_packet(record, instance, packet)
 
@@ -186,20 +205,21 @@ class Dispatcher:
         """Retry or fail the jobs of a dead instance."""
         for record in self.jobs.on_instance(instance.id):
             instance.jobs.discard(record.id)
-            record.instance = ""
-            poison = self._is_poison(record.model, record.params)
+            self.jobs.end_run(record)
+            is_poison = self._blame.is_poison(record.model, record.params, self._loop.time())
+            poison = poisoned(record.model) if is_poison else None
             if record.answered:
                 self._forget(record, instance)
             elif record.cancelling:
                 self._finish(record, Packet(Kind.CANCELLED, record.id))
                 self._forget(record, instance)
-            elif record.sent or record.retries <= 0 or poison or self._stopping:
+            elif not record.may_be_retried or poison or self._stopping:
                 self._fail(record, ShuttingDown("the server is stopping") if self._stopping else poison or error)
                 self._forget(record, instance)
             else:
                 record.retries -= 1
                 log.info("%s: retried after: %s", record.id, error.message)
-                self._retry(record)
+                self._retry(record, instance)
 
     def on_outage(self, model: str, error: InfsupError) -> None:
         """Fail what waits for a model that has become unavailable."""
@@ -214,9 +234,9 @@ class Dispatcher:
 
     def begin_stop(self) -> None:
         """Refuse new jobs and fail the waiting ones; running ones go on."""
-        self._stopping = True
+        self._stopping = self._acceptance.stopping = True
         self._scheduler.stop_spawning()
-        for name in self._models:
+        for name in self._acceptance.models:
             self.on_outage(name, ShuttingDown("the server is stopping"))
         self._note_quiet()
 
@@ -237,59 +257,29 @@ class Dispatcher:
         for peer in self.jobs.silent(self._loop.time() - timeout):
             self.on_client_gone(peer, f"its client is silent for {timeout:g} s")
 
+    def tick(self) -> None:
+        """Look after what waits; call it once a second. Costs next to nothing while nothing waits."""
+        self._fail_stuck()
+        for record in self.jobs:
+            if record.waits:
+                position = self._scheduler.position(record.model, record.id)
+                if record.position != position:
+                    self._tell_position(record, position)
+
     def resolve(self, name: str) -> str:
         """Return the model that a name or alias means. Raises `ModelNotFound`."""
-        model = self._names.get(name)
-        if model is None:
-            known = ", ".join(sorted(self._models)) or "none"
-            raise ModelNotFound(f"model {name[:100]!r} is not configured; there are: {known}", param="model")
-        return model
-
-    # Steps
-
-    def _accept(self, peer: bytes, header: JobHeader, params: bytes) -> JobRecord:
-        header.check()
-        if self._stopping:
-            raise ShuttingDown("the server is stopping", retry_after=5)
-        if self.jobs.get(header.id) is not None:
-            raise InvalidRequest(f"a job with the id {header.id!r} exists already", param="id")
-        if header.parent is not None:
-            raise InvalidRequest("parent: no job with this token is running", param="parent")
-        name = self.resolve(header.model)
-        model = self._models[name]
-        tasks = SERVES.get(model.task, frozenset({model.task}))
-        if header.task not in tasks:
-            raise UnsupportedTask(
-                f"model {name!r} serves {' and '.join(sorted(tasks))}, not {header.task!r}", param="model"
-            )
-        if (poison := self._is_poison(name, params)) is not None:
-            raise poison
-        now = self._loop.time()
-        refusal = self._restarts.refusal(name)
-        if refusal is not None and not self._scheduler.has_ready_instance(name):
-            raise refusal
-        if not header.wait and not self._scheduler.has_ready_instance(name):
-            self._carry_out(self._scheduler.load(name, now))
-            raise ModelLoading(f"model {name!r} is being loaded", retry_after=1)
-        timeout = header.timeout if header.timeout is not None else model.timeout
-        header = JobHeader(
-            header.id, name, header.task, header.priority, timeout or None, header.client, header.prefix,
-            header.stream, header.parent, header.keep_alive, header.wait,
-        )  # fmt: skip
-        return JobRecord(header, params, peer, name, now, model.retries)
-
-    def _is_poison(self, model: str, params: bytes) -> WorkerCrashed | None:
-        if not self._blame.is_poison(model, params, self._loop.time()):
-            return None
-        return WorkerCrashed(
-            f"this request has ended {POISON_DEATHS} workers of {model!r} and is refused for "
-            f"{POISON_SECONDS / 60:g} minutes; change it, or clear this with: infsup reset {model}",
-            final=True,
-        )
+        return self._acceptance.resolve(name)
 
     def forgive(self) -> None:
         """Forget which parameters have ended workers."""
         self._blame.clear()
+
+    # Steps
+
+    def _load(self, name: str) -> None:
+        model = self.resolve(name)
+        self._preparation.want(model)
+        self._carry_out(self._scheduler.load(model, self._loop.time()))
 
     def _set_deadline(self, record: JobRecord) -> None:
         if record.deadline is not None:
@@ -323,6 +313,8 @@ class Dispatcher:
                 self._on_deadline(record)  # the worker's clock was first
             else:
                 self._finish(record, packet)
+        if packet.kind is Kind.DONE:
+            self._blame.note_success(record.model, record.params)
         self._release(record, instance, served=packet.kind is Kind.DONE)
         self._service.note(record.model, now - record.started_at)
         self.jobs.remove(record)
@@ -330,10 +322,14 @@ class Dispatcher:
         self._note_quiet()
 
     def _release(self, record: JobRecord, instance: Instance, *, served: bool) -> None:
-        record.instance = ""
+        self.jobs.end_run(record)
         self._pool.job_ended(instance, record.id, served=served)
 
-    def _retry(self, record: JobRecord) -> None:
+    def _retry(self, record: JobRecord, instance: Instance) -> None:
+        if record.model not in self._acceptance.models:
+            self._fail(record, ModelNotFound(f"model {record.model!r} was removed by a reload", param="model"))
+            self._forget(record, instance)
+            return
         record.forget_answer()
         self._carry_out(self._scheduler.requeue(record.id, self._loop.time(), solo=record.solo))
 
@@ -346,25 +342,46 @@ class Dispatcher:
         if record.instance:
             # The worker answers with what there was; until then the client waits for its last event.
             record.cancelling = True
+            self._end_children(record)
             self._order_cancel(record)
         else:
             self._finish(record, Packet(Kind.CANCELLED, record.id))
             self._withdraw(record)
+
+    def _end_children(self, record: JobRecord) -> None:
+        """Cancel the jobs that this one asked for: it wants no answer any more."""
+        for child in list(record.children.values()):
+            if not child.answered and not child.cancelling:
+                log.info("%s: cancelled: its parent %s has ended", child.id, record.id)
+                self._cancel(child)
+
+    def _fail_stuck(self) -> None:
+        """Fail nested jobs that would wait for ever."""
+        while (stuck := self._scheduler.find_stuck()) is not None:
+            record = self.jobs.get(stuck.job)
+            if record is None:
+                raise AssertionError(f"the unknown job {stuck.job} waits")
+            self._fail(record, ModelUnavailable(stuck.reason, final=stuck.always))
+            self._withdraw(record)
+
+    def _tell_position(self, record: JobRecord, position: int) -> None:
+        record.position = position
+        self._send(record.peer, encode(Queued(position), record.id))
 
     def _withdraw(self, record: JobRecord) -> None:
         """Take an answered job out of the queue, or out of its instance."""
         if record.instance:
             self._order_cancel(record)
             return
-        self._scheduler.cancel(record.model, record.id)
         self.jobs.remove(record)
+        self._carry_out(self._scheduler.cancel(record.model, record.id, self._loop.time()))
         self._note_quiet()
 
     def _order_cancel(self, record: JobRecord) -> None:
         instance = self._pool.instances.get(record.instance)
         if instance is None:
             return
-        grace = self._models[record.model].cancel_grace
+        grace = instance.config.cancel_grace
         self._pool.send(instance, encode(CancelOrder(grace), record.id))
 
         def escalate() -> None:
@@ -386,22 +403,7 @@ class Dispatcher:
                 self._send(record.peer, Packet(Kind.CHUNK, record.id, body))
         record.forget_answer()
         self._send(record.peer, last)
-
-    def _refusal(self, model: str, refusal: QueueIsFull | NeverFits) -> InfsupError:
-        if isinstance(refusal, QueueIsFull):
-            config = self._models[model]
-            wait = self._service.until_room(model, refusal.waiting, config.max_instances * config.parallel)
-            return QueueFull(f"{refusal.waiting} jobs wait for model {model!r} already (max_queue)", retry_after=wait)
-        needed, possible = refusal.needed, refusal.possible
-        if needed.gpu > possible.gpu:
-            return ModelUnavailable(
-                f"model {model!r} needs a GPU slot (device.gpu), and there is none for it: pool.gpu_slots less what "
-                "min_instances of other models hold",
-            )
-        return OutOfMemory(
-            f"model {model!r} needs about {needed.memory / 1e6:.0f} MB, and at most {possible.memory / 1e6:.0f} MB can "
-            "be free for it (pool.memory less what min_instances of other models need)"
-        )
+        self._end_children(record)
 
     def _note_quiet(self) -> None:
         if self._stopping and not len(self.jobs):

@@ -1,4 +1,4 @@
-"""How much memory an instance will need: learned from earlier runs of the same load key, else estimated.
+"""How much memory instances have needed: the peaks of earlier runs of the same load key.
 
 The store is one small JSON file. It is a convenience: when it is missing, damaged or cannot be written, estimates take
 its place, and one warning says so.
@@ -9,15 +9,12 @@ import logging
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from .gguf_facts import Facts
 
 log = logging.getLogger("infsup.footprint")
 
@@ -26,9 +23,6 @@ MAX_KEYS = 1000
 RECENT_RUNS = 5
 """Runs that count, so that one that leaked is forgotten after a few more."""
 MARGIN = 1.05
-FILE_FACTOR = 1.1
-BASE_BYTES = 150_000_000
-"""The interpreter, the engine's library and its buffers."""
 _MAX_FILE_BYTES = 8_000_000
 _Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 _Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -102,14 +96,11 @@ class FootprintStore:
         while len(self._runs) > MAX_KEYS:
             self._runs.popitem(last=False)
 
-    def estimate(self, key: str, model_files: Iterable[int], context_bytes: int = 0) -> Footprint:
-        """Return what an instance will need: what was learned, else an estimate that is rather too high.
-
-        `model_files` are the sizes of the files in bytes, `context_bytes` is the KV cache (see `kv_cache_bytes`).
-        """
+    def learned(self, key: str) -> Footprint | None:
+        """Return what an instance will need by what earlier ones did, rather too high; None if none has run."""
         runs = [run for run in self._runs.get(key, ()) if run.own > 0]
         if not runs:
-            return Footprint(int(sum(model_files) * FILE_FACTOR) + context_bytes + BASE_BYTES, learned=False)
+            return None
         self._runs.move_to_end(key)
         mapped = max(run.mapped for run in runs)
         loads = [run.load_seconds for run in runs if run.load_seconds is not None]
@@ -122,16 +113,25 @@ class FootprintStore:
 
     def save(self) -> None:
         """Write the file if there is anything new. A failure is logged once and tried again with the next call."""
+        content = self.take_news()
+        if content:
+            self.write(content)
+
+    def take_news(self) -> str:
+        """Return the file's new content, which the caller is to `write`; empty if there is nothing new."""
         if not self._dirty:
-            return
-        content = _File(version=1, keys=dict(self._runs)).model_dump_json()
+            return ""
+        self._dirty = False
+        return _File(version=1, keys=dict(self._runs)).model_dump_json()
+
+    def write(self, content: str) -> None:
+        """Write the file. May block for long, and may be called from another thread: it looks at no footprints."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             _replace(self._path, content)
         except OSError as error:
+            self._dirty = True
             self._complain("cannot be written", error.strerror or str(error))
-            return
-        self._dirty = False
 
     def _read(self) -> None:
         try:
@@ -153,15 +153,6 @@ class FootprintStore:
         if not self._complained:
             log.warning("%s %s: %s; memory needs are estimated from file sizes", self._path, what, why)
         self._complained = True
-
-
-def kv_cache_bytes(facts: Facts, context: int, parallel: int = 1, bytes_per_number: float = 2.0) -> int:
-    """Return the size of the KV cache of `parallel` sequences of `context` tokens; 0 tokens = the trained length.
-
-    Numbers are f16 unless said otherwise. Rather too high: a model whose layers see a window of the text needs less.
-    """
-    tokens = (context or facts.context_length) * max(1, parallel)
-    return int(tokens * facts.kv_heads * (facts.key_length + facts.value_length) * bytes_per_number)
 
 
 def _replace(path: Path, content: str) -> None:

@@ -47,7 +47,7 @@ class LineLogger:
 
     def __init__(self, name: str) -> None:
         """`name` stands before each line."""
-        self._name = name
+        self.name = name
         self._level = logging.INFO
 
     def __call__(self, line: str) -> None:
@@ -56,7 +56,7 @@ class LineLogger:
         level = logging.getLevelNamesMapping().get(word)
         if level is not None:
             self._level, line = level, rest
-        log.log(self._level, "%s: %s", self._name, line)
+        log.log(self._level, "%s: %s", self.name, line)
 
 
 class Gateway:
@@ -72,7 +72,7 @@ class Gateway:
     ) -> None:
         """`settings` go to the process as JSON on stdin; `on_gone` gets its ZeroMQ identity when it dies."""
         self.identity = b"g-" + secrets.token_bytes(12)
-        self._name = name
+        self.name = name
         self._settings = settings
         self._listener = listener
         self._policy = policy
@@ -81,11 +81,15 @@ class Gateway:
         self._retry: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._stopping = False
-        self._ready = False
+        self._ready = asyncio.Event()
 
     def on_ready(self) -> None:
         """It answers HTTP: a later death is restarted at once."""
-        self._ready = True
+        self._ready.set()
+
+    async def wait_until_ready(self) -> None:
+        """Wait until it answers HTTP."""
+        await self._ready.wait()
 
     @property
     def pid(self) -> int:
@@ -95,9 +99,10 @@ class Gateway:
     def start(self) -> None:
         """Start the process."""
         self._retry = None
-        self._child = ChildProcess(self._name, self._on_exit, LogRing(LineLogger(self._name)))
+        self._child = ChildProcess(self.name, self._on_exit, LogRing(LineLogger(self.name)))
         settings = {
             **self._settings,
+            "name": self.name,
             "identity": self.identity.hex(),
             "fd": self._listener.fileno(),
             "parent": os.getpid(),
@@ -138,12 +143,12 @@ class Gateway:
         self._on_gone(self.identity)
         if not self._stopping:
             self._ended.clear()
-            log.error("%s ended (%s), restarting", self._name, describe_exit(child.returncode)[0])
+            log.error("%s ended (%s), restarting", self.name, describe_exit(child.returncode)[0])
             self._schedule_restart(f"exit {child.returncode}")
 
     def _schedule_restart(self, reason: str) -> None:
         loop = asyncio.get_running_loop()
         self.identity = b"g-" + secrets.token_bytes(12)
-        self._policy.on_death(loop.time(), 0.0, reason, served=self._ready, counts=True)
-        self._ready = False
+        self._policy.on_death(loop.time(), 0.0, reason, served=self._ready.is_set(), counts=True)
+        self._ready.clear()
         self._retry = loop.call_at(self._policy.not_before, self.start)

@@ -19,15 +19,22 @@ class HealthLimits:
 
     def of_phase(self, phase: str) -> float:
         """Return the limit of a phase; 0 = none."""
-        limits = {"load": self.load, "prefill": self.prefill, "decode": self.decode, "opaque": self.opaque}
+        limits = {
+            "idle": self.prefill,
+            "load": self.load,
+            "prefill": self.prefill,
+            "decode": self.decode,
+            "opaque": self.opaque,
+        }
         return limits.get(phase, 0.0)
 
 
 def find_stall(instance: Instance, limits: HealthLimits, now: float) -> str | None:
     """Return why the instance counts as stuck, None while it is well.
 
-    A worker that waits for a child job, or is idle, makes no progress and needs none; while it loads, silence is
-    judged by the load limit (importing a large library may hold the interpreter for long).
+    A worker that waits for a child job, or has no job, makes no progress and needs none. One that has a job and calls
+    itself idle never got it, or its answer was lost: that must not last for ever. While it loads, silence is judged by
+    the load limit (importing a large library may hold the interpreter for long).
     """
     if instance.state is State.STARTING:
         return _over("no hello from the worker", now - instance.started_at, limits.start)

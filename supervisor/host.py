@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cgroups import controller_groups, numbers, read_text, unified_groups
+from .config.units import parse_cores
 
 _NVIDIA, _AMD = "0x10de", "0x1002"
 _ROOT = Path("/")
@@ -34,6 +35,15 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
     it bounds how many threads make sense, and says nothing about which cores they run on.
     """
     return min(_quotas(root), default=None)
+
+
+def online_cores(root: Path = _ROOT) -> frozenset[int]:
+    """Return the ids of the machine's cores that are switched on; empty where the kernel does not tell."""
+    text = read_text(root / "sys/devices/system/cpu/online").strip()
+    try:
+        return frozenset(parse_cores(text))
+    except ValueError:
+        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The jobs that the supervisor knows, from acceptance until their slot is free again."""
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -33,6 +34,14 @@ class JobRecord:
     kept: list[bytes] = field(default_factory=list[bytes])
     kept_bytes: int = 0
     timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
+    token: str = ""
+    """What its present run is known by; jobs that name it are its children."""
+    parent: "JobRecord | None" = None
+    children: "dict[str, JobRecord]" = field(default_factory=dict[str, "JobRecord"])
+    had_children: bool = False
+    """They may have had effects: this job is not to run again."""
+    position: int | None = None
+    """The last that the client was told."""
 
     @property
     def id(self) -> str:
@@ -44,9 +53,31 @@ class JobRecord:
         """When its time is over, on the loop's clock."""
         return self.accepted_at + self.header.timeout if self.header.timeout else None
 
+    @property
+    def depth(self) -> int:
+        """How many ancestors it has."""
+        return 0 if self.parent is None else self.parent.depth + 1
+
     def time_left(self, now: float) -> float | None:
         """Seconds until the deadline, at least 0; None without one."""
         return None if self.deadline is None else max(0.0, self.deadline - now)
+
+    def limit(self, timeout: float | None, now: float) -> float | None:
+        """Return a child's timeout in seconds, at most what this job has left; None = none."""
+        left = self.time_left(now)
+        if left is None:
+            return timeout
+        return max(0.001, left if timeout is None else min(left, timeout))  # 0 would mean none
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in its model's queue."""
+        return not self.instance and not self.answered
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether it can run again unnoticed."""
+        return self.retries > 0 and not self.sent and not self.had_children
 
     def over_credit(self) -> bool:
         """Whether the stream is too far ahead of its client."""
@@ -71,13 +102,14 @@ class JobRecord:
 
 
 class JobTable:
-    """All job records, by id and by client."""
+    """All job records, by id, by client and, while they run, by token."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._jobs: dict[str, JobRecord] = {}
         self._by_peer: dict[bytes, set[str]] = {}
         self._seen: dict[bytes, float] = {}
+        self._running: dict[str, JobRecord] = {}
 
     def __len__(self) -> int:
         """Return how many jobs there are."""
@@ -96,10 +128,37 @@ class JobTable:
         self._jobs[record.id] = record
         self._by_peer.setdefault(record.peer, set()).add(record.id)
         self._seen[record.peer] = now
+        if record.parent is not None:
+            record.parent.children[record.id] = record
+            record.parent.had_children = True
+
+    def begin_run(self, record: JobRecord, instance: str, now: float) -> None:
+        """An instance gets the job, under a fresh token."""
+        record.instance, record.started_at = instance, now
+        record.token = secrets.token_hex(16)
+        record.position = None
+        self._running[record.token] = record
+
+    def end_run(self, record: JobRecord) -> None:
+        """The instance has it no more."""
+        record.instance = ""
+        self._running.pop(record.token, None)
+
+    def with_token(self, token: str) -> JobRecord | None:
+        """Return the job that runs under a token, if it still has a future: its children would have one too."""
+        record = self._running.get(token)
+        return None if record is None or record.answered or record.cancelling else record
+
+    def waiting_models(self) -> set[str]:
+        """Return the models that jobs wait for."""
+        return {record.model for record in self._jobs.values() if record.waits}
 
     def remove(self, record: JobRecord) -> None:
         """Remove a job and its timers."""
         record.stop_timers()
+        self._running.pop(record.token, None)
+        if record.parent is not None:
+            record.parent.children.pop(record.id, None)
         self._jobs.pop(record.id, None)
         jobs = self._by_peer.get(record.peer)
         if jobs is not None:

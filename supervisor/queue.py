@@ -1,18 +1,23 @@
 """The queue of one model: which waiting job is next. Pure: no clock, no I/O.
 
-Order: effective priority (the job's own, plus one per 10 s waited), then round-robin over clients, then arrival. So
-nobody starves, and a batch of one client does not keep another's chat waiting.
+Order: jobs that others wait for, then effective priority (the job's own, plus one per 10 s waited), then round-robin
+over clients, then arrival. So nobody starves, and a batch of one client does not keep another's chat waiting.
 """
 
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from operator import attrgetter
+from typing import NamedTuple
 
+NESTED_FIRST = 2**62
+"""What the order of nested jobs is less: they count as arrived before all others."""
 AGING_SECONDS = 10.0
 """Waiting this long counts as one step of priority."""
+REMEMBERED_CLIENTS = 1024
+"""Clients come and go for months; those that were not served for long have no turn to remember."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A job as the queue sees it; `arrived` is on the scheduler's clock and `order` breaks ties."""
 
     job: str
@@ -22,86 +27,95 @@ class Waiting:
     arrived: float
     order: int
     prefix: tuple[bytes, ...] = ()
+    keep_alive: float | None = None
     solo: bool = False
     """It must have an instance to itself: it was in a batch whose worker died, and one of the batch is to blame."""
+    parent: str = ""
+    """The running job that waits for this one; its `order` is then less by `NESTED_FIRST`."""
 
-    def effective_priority(self, now: float) -> int:
-        """Return the priority with what waiting has added."""
-        return self.priority + int((now - self.arrived) / AGING_SECONDS)
+
+_ORDER = attrgetter("order")
 
 
 class JobQueue:
     """Jobs of one model that wait for a slot. Choosing costs O(clients × priorities in use), not O(jobs)."""
 
     def __init__(self) -> None:
-        """Start empty."""
-        self._lanes: dict[tuple[str, int], deque[Waiting]] = {}
+        """Start empty. `size` is how many jobs wait, `nested` how many of them have a parent; only read them."""
+        self.size = self.nested = 0
+        self._lanes: dict[tuple[str, int], list[Waiting]] = {}
         self._jobs: dict[str, Waiting] = {}
+        self._orders: list[int] = []
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._turn = 0
-
-    def __len__(self) -> int:
-        """Return how many jobs wait."""
-        return len(self._jobs)
 
     def __contains__(self, job: str) -> bool:
         """Say whether this job waits here."""
         return job in self._jobs
 
     def push(self, waiting: Waiting) -> None:
-        """Add a job behind its client's others of the same priority; a job put back goes by its first arrival."""
-        lane = self._lanes.setdefault((waiting.client, waiting.priority), deque())
-        if lane and waiting.order < lane[0].order:
-            lane.appendleft(waiting)
-        else:
-            lane.append(waiting)
+        """Add a job; among its client's others of the same priority it goes by its (first) arrival."""
+        lane = self._lanes.setdefault((waiting.client, waiting.priority), [])
+        insort(lane, waiting, key=_ORDER)
+        insort(self._orders, waiting.order)
         self._jobs[waiting.job] = waiting
+        self.size += 1
+        if waiting.parent:
+            self.nested += 1
 
     def remove(self, job: str) -> Waiting | None:
         """Take a job out; None when it is not here."""
         waiting = self._jobs.pop(job, None)
         if waiting is not None:
-            self._forget(waiting)
+            self.size -= 1
+            if waiting.parent:
+                self.nested -= 1
+            lane = self._lanes[waiting.client, waiting.priority]
+            del lane[bisect_left(lane, waiting.order, key=_ORDER)]
+            if not lane:
+                del self._lanes[waiting.client, waiting.priority]
+            del self._orders[bisect_left(self._orders, waiting.order)]
         return waiting
 
     def peek(self, now: float) -> Waiting | None:
         """Return the next job, without taking it."""
-        return min((lane[0] for lane in self._lanes.values()), key=lambda head: self._rank(head, now), default=None)
+        best: Waiting | None = None
+        best_priority, best_turn = 0.0, 0
+        for lane in self._lanes.values():
+            head = lane[0]  # of a client's jobs the nested ones arrived first
+            if self.nested and not head.parent:
+                continue
+            priority = head.priority + (now - head.arrived) // AGING_SECONDS
+            if best is not None and priority < best_priority:
+                continue
+            turn = self._turns.get(head.client, 0)
+            if best is None or priority > best_priority or (turn, head.order) < (best_turn, best.order):
+                best, best_priority, best_turn = head, priority, turn
+        return best
 
-    def pop(self, now: float) -> Waiting | None:
-        """Take the next job; its client goes to the end of the round."""
-        head = self.peek(now)
-        if head is None:
-            return None
-        del self._jobs[head.job]
-        self._forget(head)
+    def take(self, head: Waiting) -> None:
+        """Take the job that `peek` returned; its client goes to the end of the round."""
+        self.remove(head.job)
+        self.note_turn(head.client)
+
+    def note_turn(self, client: str) -> None:
+        """A client has had its turn, also with a job that need not wait."""
         self._turn += 1
-        self._turns[head.client] = self._turn
-        self._turns.move_to_end(head.client)
-        self._prune()
-        return head
+        self._turns[client] = self._turn
+        self._turns.move_to_end(client)
+        if len(self._turns) > REMEMBERED_CLIENTS:
+            self._turns.popitem(last=False)
 
     def drain(self) -> list[Waiting]:
         """Take everything out, in order of arrival."""
-        jobs = sorted(self._jobs.values(), key=lambda waiting: waiting.order)
+        jobs = sorted(self._jobs.values(), key=_ORDER)
         self._jobs.clear()
         self._lanes.clear()
+        self._orders.clear()
+        self.size = self.nested = 0
         return jobs
 
-    def jobs(self) -> list[Waiting]:
-        """Return all waiting jobs, in order of arrival."""
-        return sorted(self._jobs.values(), key=lambda waiting: waiting.order)
-
-    def _rank(self, head: Waiting, now: float) -> tuple[int, int, int]:
-        return (-head.effective_priority(now), self._turns.get(head.client, 0), head.order)
-
-    def _forget(self, waiting: Waiting) -> None:
-        lane = self._lanes[waiting.client, waiting.priority]
-        lane.remove(waiting)
-        if not lane:
-            del self._lanes[waiting.client, waiting.priority]
-
-    def _prune(self) -> None:
-        # Clients come and go for months; those that were not served for long have no turn to remember.
-        while len(self._turns) > 1024:
-            self._turns.popitem(last=False)
+    def position(self, job: str) -> int:
+        """Return how many waiting jobs arrived before this one, 0 when it does not wait."""
+        waiting = self._jobs.get(job)
+        return 0 if waiting is None else bisect_left(self._orders, waiting.order)

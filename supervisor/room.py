@@ -1,6 +1,5 @@
-"""What instances share beside cores: memory and GPU slots. A ledger and the choice of who makes room. Pure."""
+"""What instances share beside cores: memory and GPU slots, and the ledger of who has what. Pure."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -44,9 +43,7 @@ class Share:
 
     def covers(self, other: "Share") -> bool:
         """Whether there is enough of what the other asks for; what it does not ask for does not matter."""
-        return (other.memory <= max(self.memory, 0) or not other.memory) and (
-            other.gpu <= max(self.gpu, 0) or not other.gpu
-        )
+        return (not other.memory or other.memory <= self.memory) and (not other.gpu or other.gpu <= self.gpu)
 
 
 NOTHING = Needs()
@@ -66,106 +63,46 @@ class Room:
         """`total` is what there is to share."""
         self.total = total
         self.free = total
+        self.coming = Share()
+        """What is not free yet, but will be without anything being ended for it."""
+        self.pinned = Share()
+        """What `min_instances` of all models take, whether they run or not."""
         self._held: dict[str, Share] = {}
+        self._leaving: set[str] = set()
 
-    def held(self, instances: Iterable[str]) -> Share:
-        """Return what these instances hold together."""
-        shares = [self._held[instance] for instance in instances if instance in self._held]
-        return Share(sum(share.memory for share in shares), sum(share.gpu for share in shares))
+    def resize(self, total: Share) -> None:
+        """Change what there is; with less than is held, `free` is negative until enough was given back."""
+        self.free = self.free + (total - self.total)
+        self.total = total
 
     def take(self, instance: str, share: Share) -> None:
         """Give an instance its share."""
         self._held[instance] = share
         self.free = self.free - share
 
+    def expect(self, instance: str) -> None:
+        """An instance is to leave: what it holds is coming. Harmless when that is known."""
+        if instance not in self._leaving and instance in self._held:
+            self._leaving.add(instance)
+            self.coming = self.coming + self._held[instance]
+
+    def coming_without(self, instances: Iterable[str]) -> Share:
+        """Return what is coming if these instances do not end."""
+        coming = self.coming
+        for instance in instances:
+            if instance in self._leaving:
+                coming = coming - self._held[instance]
+        return coming
+
+    def keep(self, instance: str) -> None:
+        """An instance is not to leave after all."""
+        if instance in self._leaving:
+            self._leaving.remove(instance)
+            self.coming = self.coming - self._held[instance]
+
     def give_back(self, instance: str) -> None:
         """End an instance's share; harmless when it has none."""
+        self.keep(instance)
         share = self._held.pop(instance, None)
         if share is not None:
             self.free = self.free + share
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """An instance that could be ended for room. `idle` and `load` in seconds."""
-
-    instance: str
-    idle: float
-    load: float
-
-    @property
-    def worth(self) -> float:
-        """Least first: what has been idle long and is quickly loaded again."""
-        return -self.idle / max(self.load, 0.001)
-
-
-class Contenders:
-    """Models that wait for room, the longest waiting first, and what each lacks.
-
-    What an earlier one lacks a later one cannot have, however well it would fit: so nobody is overtaken for ever.
-    """
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._lacking: OrderedDict[str, Share] = OrderedDict()
-
-    def __contains__(self, model: str) -> bool:
-        """Whether the model waits for room."""
-        return model in self._lacking
-
-    def __bool__(self) -> bool:
-        """Whether any model waits."""
-        return bool(self._lacking)
-
-    def add(self, model: str, lacking: Share) -> None:
-        """A model waits, at the end of the line unless it waits already."""
-        self._lacking[model] = lacking
-
-    def remove(self, model: str) -> bool:
-        """A model waits no more; true if it did."""
-        return self._lacking.pop(model, None) is not None
-
-    def is_ahead(self, model: str, share: Share) -> bool:
-        """Whether somebody before `model` lacks something of what `share` would take."""
-        for other, lacking in self._lacking.items():
-            if other == model:
-                return False
-            if lacking.overlaps(share):
-                return True
-        return False
-
-    def first_in_line(self) -> list[str]:
-        """Return those that nobody is ahead of: at most one for each thing that can be lacking."""
-        first: list[str] = []
-        taken = Share()
-        for model, lacking in self._lacking.items():
-            if not lacking.overlaps(taken):
-                first.append(model)
-            taken = taken + lacking
-            if taken.memory > 0 and taken.gpu > 0:
-                break
-        return first
-
-
-def choose_leavers(room: Room, coming: Share, needed: Share, tenants: Iterable[Tenant]) -> list[str] | None:
-    """Return which tenants have to leave so that `needed` fits; None when even all of them do not suffice.
-
-    `coming` is what instances that leave already will give back. Least valuable first, and nobody for nothing: a
-    tenant whose leaving turns out not to be necessary stays.
-    """
-    available = room.free + coming
-    leavers: list[str] = []
-    for tenant in sorted(tenants, key=lambda one: one.worth):
-        if available.covers(needed):
-            break
-        if room.held([tenant.instance]).overlaps(needed - available):
-            leavers.append(tenant.instance)
-            available = available + room.held([tenant.instance])
-    if not available.covers(needed):
-        return None
-    for instance in tuple(leavers):
-        without = available - room.held([instance])
-        if without.covers(needed):
-            leavers.remove(instance)
-            available = without
-    return leavers

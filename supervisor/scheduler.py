@@ -11,17 +11,24 @@ For a job of model M, the first that applies:
 6. wait in M's queue. A model that waits for room gets it once those who have it are without work, or have had it for
    `swap_patience` (at least three times their load time): then they get no more jobs and make room.
 
-The cost of an event depends on the instances and clients of one model, never on the number of models. The one who
-calls must carry out every decision, in order; a decision is already entered in the state when it is returned.
+`placement` has rules 1, 2 and 4, `swaps` and `tenants` rule 5, `queue` and `contenders` the two lines of rule 6,
+`expiry` the ends of idle instances.
+
+The cost of an event depends on the instances and clients of one model, never on the number of models or of instances
+of others. The one who calls must carry out every decision, in order; a decision is already entered in the state when it
+is returned.
 """
 
 from collections import OrderedDict
-from dataclasses import replace
 
 from .decisions import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Spawn
-from .queue import Waiting
-from .room import UNLIMITED, Contenders, Gpu, Room, Share, Tenant, choose_leavers, least
-from .slots import InstanceSlots, ModelState, Slot
+from .expiry import Expiry
+from .nested_jobs import NestedJobs, Stuck
+from .placement import NO_FAMILY, Place, choose_place
+from .queue import NESTED_FIRST, Waiting
+from .room import UNLIMITED, Room, Share
+from .slots import NEVER, InstanceSlots, ModelState, Slot
+from .swaps import Swaps, pinned
 
 
 class Scheduler:
@@ -30,16 +37,13 @@ class Scheduler:
     def __init__(self, concurrency: int = 0, *, total: Share = UNLIMITED, swap_patience: float = 10.0) -> None:
         """`concurrency` caps the jobs running at once over all models, 0 = no cap; `total` is what they share."""
         self.concurrency = concurrency
-        self.room = Room(total)
-        self._contenders = Contenders()
-        self._swap_patience = swap_patience
-        self._pinned = Share()
         self._models: dict[str, ModelState] = {}
         self._instances: dict[str, InstanceSlots] = {}
-        self._leaving: set[str] = set()
-        self._jobs: dict[str, Waiting] = {}
-        self._keep_alive: dict[str, float] = {}
+        self._jobs: dict[str, tuple[Waiting, Slot, InstanceSlots]] = {}
+        self._nested = NestedJobs(self._models, self._jobs)
         self._held_back: OrderedDict[str, None] = OrderedDict()
+        self._swaps = Swaps(total, self._models, swap_patience)
+        self._expiry = Expiry(self._expires_at)
         self._closed = False
         self._order = 0
         self._spawned = 0
@@ -48,13 +52,45 @@ class Scheduler:
 
     def set_model(self, limits: ModelLimits) -> None:
         """Add a model, or change its limits."""
+        room = self.room
         state = self._models.get(limits.name)
-        if state is not None:
-            self._pinned = self._pinned - _pinned(state.limits)
-            state.limits = limits
+        if state is None:
+            state = self._models[limits.name] = ModelState(limits)
         else:
-            self._models[limits.name] = ModelState(limits)
-        self._pinned = self._pinned + _pinned(limits)
+            room.pinned = room.pinned - pinned(state)
+            state.change(limits)
+            self._touch(state)
+        room.pinned = room.pinned + pinned(state)
+
+    def set_shared(self, concurrency: int, now: float, *, total: Share, swap_patience: float) -> list[Decision]:
+        """Change what holds for all models; instances that are too many for a smaller total are not ended for it."""
+        self.concurrency = concurrency
+        self._swaps.change(total, swap_patience)
+        held, self._held_back = self._held_back, OrderedDict()
+        return [one for name in held for one in self._dispatch(self._models[name], now)]
+
+    def retire(self, model: str, now: float, reason: str) -> list[Decision]:
+        """Let all instances of a model finish their jobs and leave: its definition has changed.
+
+        They do not count against `max_instances` any more, so that the new ones need not wait for the old jobs; their
+        share of memory and GPU counts until they are reaped.
+        """
+        return [*self._leave_all(self._models[model], reason), *self._contend(now)]
+
+    def remove_model(self, model: str, now: float) -> list[Decision]:
+        """Forget a model whose queue is empty (see `drain_queue`); its instances leave."""
+        state = self._models[model]
+        decisions = [*self._leave_all(state, "its model was removed"), *self._settle(state, now)]
+        self._held_back.pop(model, None)
+        self.room.pinned = self.room.pinned - pinned(state)
+        self._swaps.forget(state)
+        del self._models[model]
+        return decisions + self._contend(now)
+
+    def _leave_all(self, state: ModelState, reason: str) -> list[Decision]:
+        decisions = [one for slots in list(state.instances.values()) for one in self._leave(slots, reason)]
+        state.leaving.clear()
+        return decisions
 
     def hold(self, model: str, until: float) -> None:
         """Start no instance of this model before `until` (backoff, open circuit)."""
@@ -86,69 +122,98 @@ class Scheduler:
         priority: int = 0,
         prefix: tuple[bytes, ...] = (),
         keep_alive: float | None = None,
+        parent: str = "",
     ) -> list[Decision]:
-        """Take a new job. Raises `QueueIsFull` and `NeverFits` (the job is then not taken)."""
+        """Take a new job. Raises `QueueIsFull` and `NeverFits`: then it is not taken, and nothing was decided.
+
+        `parent` is the running job that waits for it; `find_stuck` says whether it could.
+        """
         state = self._models[model]
-        self._check_possible(state)
+        if not state.instances and not self._swaps.is_possible(state):
+            raise NeverFits(state.needed, self._swaps.most(state))
         self._order += 1
-        waiting = Waiting(job, model, client, priority, now, self._order, prefix)
-        if keep_alive is not None:
-            self._keep_alive[job] = keep_alive
+        order = self._order - NESTED_FIRST if parent else self._order
+        waiting = Waiting(job, model, client, priority, now, order, prefix, keep_alive, parent=parent)
+        if parent:
+            self._nested.add(waiting)
+        if not state.queue.size and not self._full and (place := choose_place(state, waiting)) is not None:
+            state.queue.note_turn(client)
+            return [*self._assign(state, waiting, place, now), *self._spawn_needed(state, now)]
+        unplaced = state.queue.size - state.queue.nested - state.reserved
+        if not parent and unplaced >= state.limits.max_queue and not self._can_place(state, now):
+            raise QueueIsFull(unplaced)
         state.queue.push(waiting)
-        decisions = self._dispatch(state, now)
-        unplaced = len(state.queue) - state.reserved
-        if job in state.queue and unplaced > state.limits.max_queue:
-            state.queue.remove(job)
-            self._keep_alive.pop(job, None)
-            raise QueueIsFull(unplaced - 1)
-        return decisions
+        return self._dispatch(state, now)
 
     def requeue(self, job: str, now: float, *, solo: bool = False) -> list[Decision]:
         """Put a job back whose instance is gone (call `instance_gone` first); it keeps its place by arrival.
 
         With `solo` it gets an instance to itself, so that its next death is its own.
         """
-        waiting = replace(self._jobs.pop(job), solo=solo)
+        waiting = self._jobs.pop(job)[0]._replace(solo=solo)
         state = self._models[waiting.model]
         state.queue.push(waiting)
+        if waiting.parent:
+            self._nested.put_back(waiting)
         return self._next(state, now)
 
     def finish(self, instance: str, job: str, now: float) -> list[Decision]:
         """A job has left its slot, however it ended; the slot is idle."""
         slots = self._instances.get(instance)
-        waiting = self._jobs.pop(job, None)
-        keep_alive = self._keep_alive.pop(job, None)
+        entry = self._jobs.pop(job, None)
+        if entry is None:
+            return []
+        waiting, slot, _ = entry
+        if waiting.parent:
+            self._nested.end(job)
+        state = self._models.get(waiting.model)
+        if state is None:
+            return []  # a reload has removed the model
         if slots is None:
             # Its instance was leaving or is dead; what it gives back is its place under `concurrency`.
-            return [] if waiting is None else self._next(self._models[waiting.model], now)
-        state = self._models[slots.model]
-        for slot in slots.slots:
-            if slot.job == job:
-                slot.job, slot.used_at = None, now
-        if keep_alive is not None:
-            slots.ttl = keep_alive
-        if slots.running == 0:
+            return self._next(state, now)
+        slot.job, slot.used_at = None, now
+        slots.running -= 1
+        if waiting.keep_alive is not None:
+            slots.ttl = waiting.keep_alive
+        if not slots.running:
             slots.idle_since, slots.solo = now, False
         decisions = self._next(state, now)
-        if self._contenders and slots.running == 0:
+        if self._nested.waiting or (not slots.running and self._swaps.line.want(slots.share)):
             decisions += self._contend(now)
-        if instance in self._instances and self._expires_at(slots) <= now:
+        if not slots.gone and self._expires_at(slots) <= now:
             decisions += self._expire(slots)
         return decisions
 
-    def cancel(self, model: str, job: str) -> bool:
-        """Take a waiting job out of its queue; false when it does not wait (any more)."""
+    def cancel(self, model: str, job: str, now: float) -> list[Decision]:
+        """Take a job out of its queue; harmless when it does not wait (any more). Others may have its room now."""
         state = self._models[model]
-        if state.queue.remove(job) is None:
-            return False
-        self._keep_alive.pop(job, None)
-        if not self._wants_instance(state):
-            self._settle(state)
-        return True
+        waiting = state.queue.remove(job)
+        if waiting is None:
+            return []
+        if waiting.parent:
+            self._nested.end(job)
+        self._touch(state)
+        if state.name not in self._swaps.line or self._wants_instance(state):
+            return []
+        return [*self._settle(state, now), *self._contend(now)]
 
     def drain_queue(self, model: str) -> list[str]:
         """Take all waiting jobs of a model out; the caller fails them."""
-        return [waiting.job for waiting in self._models[model].queue.drain()]
+        state = self._models[model]
+        jobs = state.queue.drain()
+        for waiting in jobs:
+            if waiting.parent:
+                self._nested.end(waiting.job)
+        self._touch(state)
+        return [waiting.job for waiting in jobs]
+
+    def find_stuck(self) -> Stuck | None:
+        """Return a nested job that would wait for ever, the youngest; the caller fails it and asks again.
+
+        Ask after the submission of a nested job, and now and then: an instance that leaves may take the last hope.
+        """
+        return self._nested.find_stuck(self._swaps.can_have_room, may_spawn=not self._closed)
 
     # Instances
 
@@ -157,10 +222,10 @@ class Scheduler:
         slots = self._instances.get(instance)
         if slots is None:
             return []
-        slots.ready, slots.capacity, slots.idle_since = True, capacity, now
-        slots.load_seconds, slots.since = load_seconds, now
-        slots.slots = [Slot(used_at=now) for _ in range(capacity)]
-        decisions = self._dispatch(self._models[slots.model], now)
+        state = self._models[slots.model]
+        state.make_ready(slots, capacity, load_seconds, now)
+        self._swaps.on_ready(slots)
+        decisions = self._dispatch(state, now)
         if (old := self._instances.get(slots.replaces)) is not None:
             decisions += self._leave(old, "recycled")
         return decisions + self._contend(now)
@@ -168,16 +233,17 @@ class Scheduler:
     def recycle(self, instance: str, now: float) -> list[Decision]:
         """Replace an instance: where there is room the new one is loaded first, else the old one leaves at once.
 
-        Either way the old one finishes its jobs. Harmless when it is being replaced already.
+        Either way the old one finishes its jobs. Of a model one at a time is replaced: ask again later when nothing
+        was decided. Harmless when it is being replaced already.
         """
         slots = self._instances.get(instance)
         if slots is None or slots.retiring or not slots.ready or self._closed:
             return []
         state = self._models[slots.model]
-        if now < state.not_before:
+        if now < state.not_before or any(one.replaces and not one.ready for one in state.instances.values()):
             return []
         slots.retiring = True
-        if not self._has_room(state) or state.leaving:
+        if not self._swaps.has_room(state) or state.leaving:
             return [*self._leave(slots, "recycled"), *self._next(state, now)]
         spawn = self._spawn(state, now)
         self._instances[spawn.instance].replaces = instance
@@ -198,30 +264,31 @@ class Scheduler:
 
     def instance_reaped(self, model: str, instance: str, now: float) -> list[Decision]:
         """The process of an instance that was gone has ended (or is given up): its place may be filled."""
-        state = self._models[model]
-        state.leaving.discard(instance)
-        self._leaving.discard(instance)
         self.room.give_back(instance)
+        state = self._models.get(model)
+        if state is None:
+            return self._contend(now)  # a reload has removed the model
+        state.leaving.discard(instance)
         return [*self._contend(now), *self._dispatch(state, now)]
 
     def due(self, now: float) -> list[Decision]:
         """Return the instances whose TTL has passed, taken out; call it when `next_due` has come."""
         decisions: list[Decision] = []
-        for slots in list(self._instances.values()):
-            if self._expires_at(slots) <= now:
-                decisions += self._expire(slots)
+        while (slots := self._expiry.pop_due(now)) is not None:
+            decisions += self._expire(slots)
         return decisions + self._contend(now)
 
     def next_due(self, now: float) -> float | None:
         """Return when `due` will next have something, None for never."""
-        times = [self._expires_at(slots) for slots in self._instances.values()]
-        if self._contenders:
-            # Those whose patience is over already were looked at: only an event can change what came of it.
-            times += [at for slots in self._instances.values() if (at := self._patience_ends(slots)) > now]
-        due = min(times, default=_NEVER)
-        return None if due == _NEVER else due
+        due = min(self._expiry.next(), self._swaps.next_due(now))
+        return None if due == NEVER else due
 
     # Views
+
+    @property
+    def room(self) -> Room:
+        """What the instances share, and what of it is free; do not change it."""
+        return self._swaps.room
 
     @property
     def running(self) -> int:
@@ -230,11 +297,11 @@ class Scheduler:
 
     def waiting(self, model: str) -> int:
         """Return how many jobs of a model wait."""
-        return len(self._models[model].queue)
+        return self._models[model].queue.size
 
     def position(self, model: str, job: str) -> int:
         """Return how many jobs of the model arrived earlier and still wait."""
-        return next((place for place, waiting in enumerate(self._models[model].queue.jobs()) if waiting.job == job), 0)
+        return self._models[model].queue.position(job)
 
     def has_ready_instance(self, model: str) -> bool:
         """Say whether a loaded instance of the model takes jobs."""
@@ -244,19 +311,28 @@ class Scheduler:
         """Return a model's instances, for views; do not change them."""
         return list(self._models[model].instances.values())
 
-    # Rules
+    # Jobs to slots
 
     @property
     def _full(self) -> bool:
-        return 0 < self.concurrency <= self.running
+        return 0 < self.concurrency <= len(self._jobs) - self._nested.running
+
+    def _can_place(self, state: ModelState, now: float) -> bool:
+        """Whether a job more in the queue means a job that leaves it, for a slot or a reservation."""
+        if self._full:
+            return False
+        if state.has_idle_slot():
+            head = state.queue.peek(now)
+            return head is None or choose_place(state, head) is not None
+        return self._may_spawn(state, now) and self._swaps.has_room(state)
 
     def _next(self, state: ModelState, now: float) -> list[Decision]:
         """Fill a place that came free: by the model itself, or under `concurrency` by whichever model is next."""
         if not self.concurrency:
             return self._dispatch(state, now)
-        if len(state.queue):
-            self._held_back[state.limits.name] = None
-        decisions: list[Decision] = []
+        decisions = self._dispatch(state, now) if state.queue.nested else []  # no place under `concurrency` is needed
+        if state.queue.size:
+            self._held_back[state.name] = None
         for _ in range(len(self._held_back)):
             if self._full:
                 break
@@ -266,66 +342,58 @@ class Scheduler:
 
     def _dispatch(self, state: ModelState, now: float) -> list[Decision]:
         decisions: list[Decision] = []
-        while (head := state.queue.peek(now)) is not None:
-            if self._full:
-                self._held_back[state.limits.name] = None
+        queue = state.queue
+        while queue.size:
+            if self._full and not queue.nested:
                 break
-            choice = self._choose_slot(state, head)
-            if choice is None:
+            if not (queue.nested or state.has_idle_slot()) or (head := queue.peek(now)) is None:
                 break
-            slots, slot, fresh = choice
-            state.queue.pop(now)
-            slot.job, slot.context, slot.used_at = head.job, head.prefix, now
-            slots.solo = head.solo
-            self._jobs[head.job] = head
-            decisions.append(Assign(head.job, slots.id))
-            if not fresh and not state.reserved and self._may_spawn(state, now) and self._has_room(state):
-                decisions.append(self._spawn(state, now))  # rule 3, the spare
+            place = choose_place(state, head, self._nested.family(head.job) if head.parent else NO_FAMILY)
+            if place is None:
+                break
+            queue.take(head)
+            decisions += self._assign(state, head, place, now)
+        if queue.size and self._full:
+            self._held_back[state.name] = None
         decisions += self._spawn_needed(state, now)
         return decisions
 
-    def _choose_slot(self, state: ModelState, head: Waiting) -> tuple[InstanceSlots, Slot, bool] | None:
-        """Return the slot for a job and whether nothing is lost by taking it (rules 1 and 2, or no context at all)."""
-        best: tuple[tuple[int, float], InstanceSlots, Slot] | None = None
-        for slots, slot in self._idle_slots(state):
-            if head.solo and slots.running:
-                continue
-            shared = _common_prefix(slot.context, head.prefix)
-            # A longer context that shares the same prefix would be cut; among equals the least recently used goes.
-            empty = 0 if slot.context else 1
-            rank = (2 * shared + (empty if not shared else 0), -slot.used_at)
-            if best is None or rank > best[0]:
-                best = (rank, slots, slot)
-        if best is None:
-            return None
-        (worth, _), slots, slot = best
-        return slots, slot, worth > 0 or not head.prefix
+    def _assign(self, state: ModelState, head: Waiting, place: Place, now: float) -> list[Decision]:
+        instance, slot, fresh = place
+        slot.job, slot.context, slot.used_at = head.job, head.prefix, now
+        instance.running += 1
+        instance.solo = head.solo
+        self._jobs[head.job] = head, slot, instance
+        if head.parent:
+            self._nested.begin(head.job)
+        if fresh or state.reserved or not self._may_spawn(state, now) or not self._swaps.has_room(state):
+            return [Assign(head.job, instance.id)]
+        return [Assign(head.job, instance.id), self._spawn(state, now)]  # rule 3: the spare
 
-    def _idle_slots(self, state: ModelState) -> list[tuple[InstanceSlots, Slot]]:
-        return [
-            (slots, slot)
-            for slots in state.instances.values()
-            if slots.ready and not slots.solo and not slots.yields_to
-            for slot in slots.slots
-            if slot.job is None
-        ]
+    # The beginning of an instance
 
     def _spawn_needed(self, state: ModelState, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         while self._wants_instance(state) and self._may_spawn(state, now):
-            if not self._has_room(state):
-                if state.limits.name not in self._contenders:
+            if not self._swaps.has_room(state):
+                in_line = state.name in self._swaps.line and not state.queue.nested
+                if not in_line and self._swaps.is_possible(state):
                     decisions += self._make_room(state, now)
-                return decisions
+                break
             decisions.append(self._spawn(state, now))
-        self._settle(state)
+        else:
+            if state.name in self._swaps.line:
+                decisions += self._settle(state, now)
+        self._touch(state)
         return decisions
 
     def _wants_instance(self, state: ModelState) -> bool:
-        if len(state.instances) < state.limits.min_instances or (state.asked and not state.instances):
+        there = len(state.instances)
+        if there < state.limits.min_instances or (state.asked and not there):
             return True
         # A job that waits for `concurrency` needs no instance yet.
-        return not self._full and len(state.queue) > state.reserved and not self._idle_slots(state)
+        queue, reserved = state.queue, state.reserved
+        return queue.size > reserved and not state.has_idle_slot() and (not self._full or queue.nested > reserved)
 
     def _may_spawn(self, state: ModelState, now: float) -> bool:
         if self._closed or now < state.not_before:
@@ -337,97 +405,70 @@ class Scheduler:
         self._spawned += 1
         state.asked = False
         name = f"{limits.name}-{self._spawned}"
-        slots = InstanceSlots(name, limits.name, max(1, limits.parallel), limits.ttl, since=now)
-        state.instances[name] = self._instances[name] = slots
-        share = least(limits.needs)
-        extra = Share(gpu=1)
-        if limits.needs.gpu is Gpu.AUTO and self.room.free.covers(extra):
-            share = share if self._contenders.is_ahead(limits.name, extra) else share + extra
-        self.room.take(name, share)
-        return Spawn(limits.name, name, share.gpu > 0)
+        slots = InstanceSlots(name, limits.name, self._spawned, max(1, limits.parallel), limits.ttl, since=now)
+        self._instances[name] = slots
+        state.add(slots)
+        return Spawn(limits.name, name, self._swaps.take(state, slots))
 
     # Room
 
-    def _check_possible(self, state: ModelState) -> None:
-        needed = least(state.limits.needs)
-        possible = self.room.total - self._pinned + _pinned(state.limits)
-        if not possible.covers(needed):
-            raise NeverFits(needed, possible)
+    def _make_room(self, state: ModelState, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        occupied = self._nested.occupied() if state.queue.nested else frozenset[str]()
+        for slots in self._swaps.make_room(state, now, occupied):
+            decisions += self._expire(slots, state.name)
+        return decisions
 
-    def _has_room(self, state: ModelState) -> bool:
-        needed = least(state.limits.needs)
-        return self.room.free.covers(needed) and not self._contenders.is_ahead(state.limits.name, needed)
-
-    def _settle(self, state: ModelState) -> None:
+    def _settle(self, state: ModelState, now: float) -> list[Decision]:
         """The model waits for no room any more; if nobody does, who was to make room goes on."""
-        if self._contenders.remove(state.limits.name) and not self._contenders:
-            for slots in self._instances.values():
-                slots.yields_to = ""
+        if state.queue.size and self._full:
+            self._held_back[state.name] = None  # it waits for `concurrency` now, not for room
+        decisions: list[Decision] = []
+        for released in self._swaps.settle(state):
+            decisions += self._dispatch(released, now)
+        return decisions
 
     def _contend(self, now: float) -> list[Decision]:
-        """Look again at those who wait for room, after something changed."""
+        """Look again at those who wait for room, after something changed; at each one once."""
         decisions: list[Decision] = []
-        for model in self._contenders.first_in_line():
-            state = self._models[model]
-            decisions += self._dispatch(state, now)
-            if model in self._contenders:
-                decisions += self._make_room(state, now)
+        line = self._swaps.line
+        looked_at: set[str] = set()
+        while line and (first := [model for model in self._first_in_line() if model not in looked_at]):
+            looked_at.update(first)
+            for model in first:
+                state = self._models[model]
+                wants = self._wants_instance(state) and self._may_spawn(state, now)
+                if not wants or self._swaps.has_room(state):
+                    decisions += self._dispatch(state, now)
+                if model in line:
+                    decisions += self._make_room(state, now)
         return decisions
 
-    def _make_room(self, state: ModelState, now: float) -> list[Decision]:
-        """Rule 5: let those leave who have no work, and those whose time is over once their jobs are done."""
-        needed = least(state.limits.needs)
-        coming = self.room.held([*self._leaving, *(one.id for one in self._instances.values() if one.yields_to)])
-        available = self.room.free + coming
-        lacking = Share(max(0, needed.memory - self.room.free.memory), max(0, needed.gpu - self.room.free.gpu))
-        self._contenders.add(state.limits.name, lacking if lacking != Share() else needed)
-        if available.covers(needed):
-            return []
-        tenants = self._tenants(state, now)
-        leavers = choose_leavers(self.room, coming, needed, (tenant for tenant in tenants if tenant.idle >= 0))
-        if leavers is None:
-            leavers = choose_leavers(self.room, coming, needed, tenants) or []
-        decisions: list[Decision] = []
-        for name in leavers:
-            slots = self._instances[name]
-            if slots.running:
-                slots.yields_to = state.limits.name
-            else:
-                decisions += self._expire(slots, state.limits.name)
-        return decisions
-
-    def _tenants(self, contender: ModelState, now: float) -> list[Tenant]:
-        """Return who may be ended for the contender: `idle` is negative for those that still have work."""
-        tenants: list[Tenant] = []
-        for state in {slots.model: self._models[slots.model] for slots in self._instances.values()}.values():
-            if state is contender:
-                continue
-            mine = [slots for slots in state.instances.values() if slots.ready]
-            spare = len(state.instances) - state.limits.min_instances
-            with_work = [slots for slots in mine if slots.running or len(state.queue)]
-            idle = sorted((slots for slots in mine if slots not in with_work), key=lambda one: one.idle_since)
-            over = [slots for slots in with_work if self._patience_ends(slots) <= now]
-            candidates = [Tenant(one.id, now - one.idle_since, one.load_seconds) for one in idle]
-            candidates += [Tenant(one.id, -1.0, one.load_seconds) for one in over]
-            tenants += candidates[: max(0, spare)]
-        return tenants
-
-    def _patience_ends(self, slots: InstanceSlots) -> float:
-        """When an instance with work has had its room long enough; never again once it makes room."""
-        if not slots.ready or slots.yields_to:
-            return _NEVER
-        return slots.since + max(self._swap_patience, 3 * slots.load_seconds)
+    def _first_in_line(self) -> list[str]:
+        line = self._swaps.line
+        if not self._nested.waiting:
+            return line.first_in_line()
+        nested = sorted(model for model in self._nested.models() if model in line)
+        return [*nested, *(model for model in line.first_in_line() if model not in nested)]
 
     # The end of an instance
 
+    def _touch(self, state: ModelState) -> None:
+        """The jobs, instances or limits of a model have changed: other times and reasons to end may hold."""
+        self._swaps.note(state)
+        if not state.queue.size:
+            for slots in state.instances.values():
+                if not slots.running:
+                    self._expiry.update(slots)
+
     def _expires_at(self, slots: InstanceSlots) -> float:
-        state = self._models[slots.model]
-        if slots.yields_to and not slots.running:
+        if slots.gone or slots.running or not slots.ready:
+            return NEVER
+        if slots.yields_to:
             return slots.idle_since
-        if not slots.ready or slots.running or slots.ttl < 0 or len(state.queue):
-            return _NEVER
-        if len(state.instances) <= state.limits.min_instances:
-            return _NEVER
+        state = self._models[slots.model]
+        if slots.ttl < 0 or state.queue.size or state.ready <= state.limits.min_instances:
+            return NEVER
         return slots.idle_since + slots.ttl
 
     def _expire(self, slots: InstanceSlots, room_for: str = "") -> list[Decision]:
@@ -441,23 +482,8 @@ class Scheduler:
     def _take_out(self, slots: InstanceSlots) -> None:
         """From here on it gets no job; its process still counts until it is reaped."""
         state = self._models[slots.model]
-        del self._instances[slots.id], state.instances[slots.id]
-        state.leaving.add(slots.id)
-        self._leaving.add(slots.id)
-
-
-_NEVER = float("inf")
-
-
-def _pinned(limits: ModelLimits) -> Share:
-    share = least(limits.needs)
-    return Share(share.memory * limits.min_instances, share.gpu * limits.min_instances)
-
-
-def _common_prefix(left: tuple[bytes, ...], right: tuple[bytes, ...]) -> int:
-    count = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+        state.take_out(slots)
+        del self._instances[slots.id]
+        self._expiry.forget(slots)
+        self._swaps.on_taken_out(slots)
+        self._touch(state)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from .config import ModelConfig
+from .config.engines import is_custom
 from .cores import CoreLeases, threads_for
 from .instance import Instance
 from .lifecycle import Transition
@@ -31,7 +32,7 @@ class Spawner:
 
     def plan_for(self, models: Iterable[ModelConfig]) -> None:
         """Find out whether instances would share cores if all of them ran."""
-        wanted = [self.threads(model) for model in models for _ in range(model.max_instances)]
+        wanted = [self.threads(one) for one in models if leases_cores(one) for _ in range(one.max_instances)]
         self._shared = oversubscribed(wanted, self._core_count)
 
     def prepare(
@@ -53,7 +54,7 @@ class Spawner:
             config=model,
             token=secrets.token_bytes(16),
             process=ChildProcess(instance_id, lambda _child: on_exit(instance), ring),
-            cores=self.cores.take(instance_id, self.threads(model)),
+            cores=self.cores.take(instance_id, self.threads(model)) if leases_cores(model) else (),
             gpu=gpu,
             started_at=now,
             on_transition=on_transition,
@@ -84,4 +85,11 @@ class Spawner:
 
     def threads(self, model: ModelConfig) -> int:
         """Return how many threads an instance of the model uses."""
+        if not leases_cores(model):
+            return 1
         return threads_for(model.device.cpu_threads, model.max_instances, self._core_count)
+
+
+def leases_cores(model: ModelConfig) -> bool:
+    """Whether instances get cores of their own: a custom engine may do no more than ask others, so it has to say."""
+    return model.device.cpu_threads > 0 or not is_custom(model.engine)

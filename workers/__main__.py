@@ -3,6 +3,8 @@
 import os
 import sys
 
+from infsup.protocol.parent import tie_to_parent
+
 from . import process
 
 
@@ -13,7 +15,7 @@ def main() -> int:
     except process.LaunchError as error:
         sys.stderr.write(f"{error}\n")
         return process.EXIT_USAGE
-    if not process.tie_to_parent(launch.parent_pid):
+    if not tie_to_parent(launch.parent_pid):
         sys.stderr.write(f"the supervisor (pid {launch.parent_pid}) is gone\n")
         return 1
     process.set_up()

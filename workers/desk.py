@@ -6,12 +6,16 @@ It sends nothing: each method says what happened, and the caller tells the super
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from infsup.protocol.job import Job
 
-from .engine import JobContext, Report
+from .engine import ChildClient, JobContext, Report
+
+ClientMaker = Callable[[str, JobContext], ChildClient]
+"""Makes the client of a job, given the job's token and context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,10 @@ class Accepted(Enum):
 class Desk:
     """Owns the accepted jobs. The link calls `accept`, `cancel` and `drain`; the runner `take` and `finish`."""
 
-    def __init__(self, report: Report) -> None:
-        """`report` goes into the jobs' contexts."""
+    def __init__(self, report: Report, make_client: ClientMaker | None = None) -> None:
+        """`report` goes into the jobs' contexts, and so does what `make_client` returns."""
         self._report = report
+        self._make_client = make_client
         self._lock = threading.Lock()
         self._arrivals: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._waiting: dict[str, Ticket] = {}
@@ -45,7 +50,10 @@ class Desk:
     def accept(self, job: Job) -> Accepted:
         """Take a job. Its time runs from now."""
         deadline = None if job.timeout is None else time.monotonic() + job.timeout
-        ticket = Ticket(job, JobContext(self._report, deadline))
+        context = JobContext(self._report, deadline)
+        if self._make_client is not None:
+            context.client = self._make_client(job.token, context)
+        ticket = Ticket(job, context)
         with self._lock:
             if self._draining:
                 return Accepted.DRAINING
@@ -90,6 +98,12 @@ class Desk:
                     continue
                 self._running[ticket.job.id] = self._waiting.pop(ticket.job.id)
             return ticket
+
+    @property
+    def running(self) -> int:
+        """How many jobs the runner has taken and not finished."""
+        with self._lock:
+            return len(self._running)
 
     def finish(self, job_id: str) -> bool:
         """Note that a job was answered. True when no other is running."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from infsup.protocol.job import Job
+from infsup.protocol.messages import JobEvent
 from infsup.protocol.spec import ModelSpec
 
 
@@ -35,8 +36,26 @@ class Report(Protocol):
         ...
 
 
+class ChildClient(Protocol):
+    """A job's way to other models. Both methods block, and raise `JobCancelled` once the job is cancelled."""
+
+    def run(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Mapping[str, Any]:
+        """Run a job as a child of this one and return its result; `options` as for `protocol.Client.submit`.
+
+        Raises `InfsupError`.
+        """
+        ...
+
+    def stream(self, model: str, task: str, params: Mapping[str, Any], **options: Any) -> Iterator[JobEvent]:
+        """Run a job as a child of this one and yield its events; leaving the loop early cancels it."""
+        ...
+
+
 class JobContext:
-    """What a job may use while it runs. Made by the runner, one for each job; `cancel` is called from its thread."""
+    """What a job may use while it runs. Made by the desk, one for each job; `cancel` is called from the link's thread.
+
+    Children that are asked for through `client` go before the jobs of clients and end with this one.
+    """
 
     def __init__(self, report: Report, deadline: float | None = None) -> None:
         """`deadline` is on the clock of `time.monotonic`."""
@@ -44,6 +63,18 @@ class JobContext:
         self._hooks: deque[Callable[[], None]] = deque()
         self.deadline = deadline
         self.cancelled = False
+        self._client: ChildClient | None = None
+
+    @property
+    def client(self) -> ChildClient:
+        """What to ask other models with. Raises `RuntimeError` outside a worker."""
+        if self._client is None:
+            raise RuntimeError("this job has no client: it does not run in a worker")
+        return self._client
+
+    @client.setter
+    def client(self, client: ChildClient) -> None:
+        self._client = client
 
     def check(self) -> None:
         """Raise `JobCancelled` when the job was cancelled or its deadline has passed. Cheap: call it at every token."""

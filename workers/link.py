@@ -19,6 +19,7 @@ import zmq
 
 from infsup.protocol.errors import InvalidRequest
 from infsup.protocol.messages import CancelOrder, Hello, LoadOrder, decode, encode, failed_packet, read_run
+from infsup.protocol.parent import has_parent
 from infsup.protocol.wire import Kind, Packet, WireError, join, split
 
 from .desk import Accepted, Desk
@@ -177,7 +178,7 @@ class Link:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if os.getppid() != self._launch.parent_pid:
+        if not has_parent(self._launch.parent_pid):
             self._leave(f"the supervisor (pid {self._launch.parent_pid}) is gone")
         # Judged after reading: if this process itself was stopped, the answers are here by now.
         if self._unanswered_since is not None and now - self._unanswered_since > self._orphan_timeout:
@@ -190,7 +191,7 @@ class Link:
         self.on_beat()
         self._awaited.append(answered)
         # At the end of the line: what `on_beat` and others have sent goes first.
-        self._outgoing.append(join(encode(self._progress.beat())))
+        self._outgoing.append(join(encode(self._progress.beat(self._desk.running))))
         if self._unanswered_since is None:
             self._unanswered_since = time.monotonic()
 

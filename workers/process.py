@@ -5,7 +5,6 @@ supervisor that dies meanwhile.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import io
 import os
@@ -25,7 +24,6 @@ EXIT_USAGE = 64
 EXIT_FATAL = 70
 """EX_SOFTWARE: the engine is beyond repair."""
 
-_PR_SET_PDEATHSIG = 1
 _MAX_TOKEN_BYTES = 255
 
 
@@ -60,16 +58,6 @@ def read_launch(env: MutableMapping[str, str]) -> Launch:
     if not 1 <= len(identity) <= _MAX_TOKEN_BYTES:
         raise LaunchError(f"{TOKEN}: found {len(identity)} bytes, allowed are 1 to {_MAX_TOKEN_BYTES}")
     return Launch(env[ENDPOINT], identity, parent_pid, env[RUN_ID])
-
-
-def tie_to_parent(parent_pid: int) -> bool:
-    """Ask the kernel to kill this process when its parent dies. False when the parent is gone already."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
-            # Not fatal: the link looks at getppid too.
-            sys.stderr.write(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}\n")
-    return os.getppid() == parent_pid
 
 
 def set_up() -> None:

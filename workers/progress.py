@@ -15,6 +15,7 @@ class Progress:
         self._lock = threading.Lock()
         self._count = 0
         self._phase = "starting"
+        self._waiting = 0
         self.context_used = 0
         """Tokens in the model's context now."""
 
@@ -35,6 +36,18 @@ class Progress:
             raise ValueError(f"phase: found {name!r}, allowed are {', '.join(PHASES)}")
         self._phase = name
 
-    def beat(self) -> Beat:
-        """Return what a beat says now."""
-        return Beat(self._phase, self._count, private_bytes(), self.context_used)
+    def begin_wait(self) -> None:
+        """One of the running jobs waits for a child job from now on."""
+        with self._lock:
+            self._waiting += 1
+
+    def end_wait(self) -> None:
+        """It goes on, which is progress."""
+        with self._lock:
+            self._waiting -= 1
+            self._count += 1
+
+    def beat(self, running: int = 1) -> Beat:
+        """Return what a beat says now. While all of `running` jobs wait for children the phase is `waiting`."""
+        phase = "waiting" if 0 < running <= self._waiting else self._phase
+        return Beat(phase, self._count, private_bytes(), self.context_used)

@@ -4,7 +4,10 @@ import logging
 import os
 import sys
 
+from infsup.protocol.runtime import jobs_endpoint_beside
+
 from . import process
+from .child_jobs import ChildJobs, JobsConnection
 from .desk import Desk
 from .link import Link
 from .progress import Progress
@@ -19,7 +22,8 @@ def serve(launch: process.Launch) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_SECONDS)
     progress = Progress()
-    desk = Desk(progress)
+    connection = JobsConnection(jobs_endpoint_beside(launch.endpoint))
+    desk = Desk(progress, lambda token, context: ChildJobs(connection, token, context, progress))
     link = Link(launch, desk, progress)
     if not os.environ.get(process.IGNORE_SIGTERM):
         process.watch_sigterm(link.wake_fd)
@@ -28,4 +32,5 @@ def serve(launch: process.Launch) -> int:
     try:
         return runner.serve(link.load_orders.get())
     finally:
+        connection.close()
         link.close()

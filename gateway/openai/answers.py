@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from infsup.gateway.context import CALLER, GATEWAY
+from infsup.gateway.context import CALLER, GATEWAY, JOB_IDS
 from infsup.gateway.jobs import JobGroup
 from infsup.gateway.options import read_options
 from infsup.gateway.sse import KEEP_ALIVE, EventStream, error_event
@@ -22,6 +22,9 @@ from .transcript import Transcript
 KEEP_ALIVE_S = 10.0
 """Seconds of silence after which a stream gets a comment, so that no proxy thinks it dead."""
 
+MOST_IDS = 16
+"""Ids in the header `X-Job-Id`: a request with hundreds of prompts is not to make a header that proxies refuse."""
+
 JobParams = tuple[dict[str, Any], tuple[bytes, ...]]
 """A job's parameters and the hash chain of its context."""
 
@@ -36,6 +39,7 @@ async def answer_with_jobs(
     usage = wants_usage(body)
     locate = locate_prompt if len(params) > 1 else None
     async with JobGroup(await _submit(request, body, task, params), locate) as jobs:
+        request[JOB_IDS] = ", ".join(handle.id for handle in jobs.handles[:MOST_IDS])
         answer = Answer(api, jobs.handles[0].id, body.model)
         if not body.stream:
             results = [read_result(result) for result in await jobs.results()]

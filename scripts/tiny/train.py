@@ -121,6 +121,22 @@ def factor(done: float, step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) * (0.5 * (1 + math.cos(math.pi * min(done, 1.0))) * 0.995 + 0.005)
 
 
+def set_rate(optims: list[torch.optim.Optimizer], rate: float) -> None:
+    """Set the learning rate of all."""
+    for optim in optims:
+        for group in optim.param_groups:
+            group["lr"] = rate
+
+
+def update(optims: list[torch.optim.Optimizer]) -> None:
+    """Take one step by the gradients, and forget them."""
+    for optim in optims:
+        optim.step()
+        for group in optim.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
 def shared(model: LlamaForCausalLM, loss: float, elapsed: float) -> tuple[float, float]:
     """Add up the gradients and the losses of all processes; gives the loss and the mean time, the same in each."""
     grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -156,42 +172,35 @@ def run(
         done = max(elapsed / (60 * plan.minutes), 0) if plan.minutes else (step - (first if anew else 0)) / plan.steps
         if done >= 1:
             break
-        for optim in optims:
-            for group in optim.param_groups:
-                group["lr"] = plan.rate * factor(done, step - first, plan.warmup)
+        set_rate(optims, plan.rate * factor(done, step - first, plan.warmup))
         loss, elapsed = shared(model, backward(model, next(stream), share), time.monotonic() - begun)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optim in optims:
-            optim.step()
-            for group in optim.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None
+        update(optims)
         recent.append(loss)
         step += 1
         if step % 20 == 0 and share.first:
             print(f"step {step} loss {np.mean(recent):.4f} done {done:.3f} {elapsed:.0f} s", flush=True)
             recent = []
-        if elapsed - (saved_at - begun) > plan.save_every_s:
+        if share.first and elapsed - (saved_at - begun) > plan.save_every_s:
             saved_at = time.monotonic()
-            save(file, model, optims, step, elapsed, share)
-    save(file, model, optims, step, elapsed, share)
+            save(file, model, optims, step=step, spent=elapsed)
+    if share.first:
+        save(file, model, optims, step=step, spent=elapsed)
     return model
 
 
-def save(
-    file: Path, model: LlamaForCausalLM, optims: list[torch.optim.Optimizer], step: int, spent: float, share: Share
+def save(file: Path, model: LlamaForCausalLM, optims: list[torch.optim.Optimizer], *, step: int, spent: float) -> None:
+    """Write the checkpoint, and never half of one."""
+    draft = file.with_suffix(".partial")
+    torch.save(
+        {"model": model.state_dict(), "optims": [o.state_dict() for o in optims], "step": step, "spent": spent}, draft
+    )
+    draft.replace(file)
+
+
+def run_apart(  # noqa: PLR0917 - `spawn` passes by position
+    rank: int, processes: int, folder: Path, plan: Plan, resume: bool, anew: bool
 ) -> None:
-    """Write the checkpoint, by the first process only, and never half of one."""
-    if share.first:
-        draft = file.with_suffix(".partial")
-        torch.save(
-            {"model": model.state_dict(), "optims": [o.state_dict() for o in optims], "step": step, "spent": spent},
-            draft,
-        )
-        draft.replace(file)
-
-
-def run_apart(rank: int, processes: int, folder: Path, plan: Plan, resume: bool, anew: bool) -> None:
     """One of several processes that train together on one thread each (`torch.multiprocessing.spawn` calls it)."""
     torch.set_num_threads(1)
     store = f"file://{folder / 'meeting'}"

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from infsup.protocol.runtime import runtime_directory
-from infsup.supervisor.config import ConfigError, find_config, load_config
+from infsup.supervisor.config import ConfigError, find_config
+from infsup.supervisor.local_config import load_here
 
 from .remote import call, wait_until_gone
 from .tables import show_deaths, show_instances, show_json, show_logs, show_problems, show_status
@@ -34,6 +35,8 @@ ConfigOption = Annotated[
 RuntimeOption = Annotated[
     Path | None, typer.Option("--runtime-dir", help="Directory of the server's sockets.", show_default=False)
 ]
+RELOAD_SECONDS = 60.0
+"""New gateways have to start before a reload is over."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -60,17 +63,16 @@ def start() -> None:
 
 @app.command()
 def check(config: ConfigArgument = None, as_json: JsonOption = False) -> None:
-    """Check a configuration and show every mistake in it."""
+    """Check a configuration against the rules and this machine, and show every mistake in it."""
     try:
         path = find_config(config)
-        loaded = load_config(path)
+        local = load_here(path, starting=False)
     except ConfigError as error:
-        show_problems(error, as_json=as_json)
+        show_problems(error.problems, as_json=as_json)
         raise typer.Exit(2) from error
-    if as_json:
-        show_json([])
-    else:
-        print(f"{path}: ok, {len(loaded.models)} model(s): {', '.join(loaded.models)}")
+    show_problems(local.warnings, as_json=as_json)
+    if not as_json:
+        print(f"{path}: ok, {len(local.config.models)} model(s): {', '.join(local.config.models)}")
 
 
 @app.command()
@@ -129,6 +131,13 @@ def reset(
 
 
 @app.command()
+def reload(config: ConfigArgument = None, runtime_dir: RuntimeOption = None, as_json: JsonOption = False) -> None:
+    """Let the running server read its configuration again; only what differs is touched."""
+    reply = call(_directory(config, runtime_dir), "reload", timeout=RELOAD_SECONDS)
+    show_json(reply) if as_json else print(reply["changes"])
+
+
+@app.command()
 def cancel(
     job: str, config: ConfigOption = None, runtime_dir: RuntimeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -167,7 +176,7 @@ def _find(config: str | None) -> Path | None:
     try:
         return find_config(config, builtin=True)
     except ConfigError as error:
-        show_problems(error, as_json=False)
+        show_problems(error.problems, as_json=False)
         raise typer.Exit(2) from error
 
 

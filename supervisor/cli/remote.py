@@ -12,19 +12,22 @@ from infsup.protocol.runtime import RuntimeDirectoryError
 from infsup.supervisor.runtime_lock import is_served
 
 
-def call(directory: Path, verb: str, **args: Any) -> Any:
-    """Make one control call. Raises `RuntimeDirectoryError` if no server runs there, `InfsupError`, `TimeoutError`."""
+def call(directory: Path, verb: str, *, timeout: float = 10.0, **args: Any) -> Any:
+    """Make one control call; `timeout` in seconds.
+
+    Raises `RuntimeDirectoryError` if no server runs there, `InfsupError`, `TimeoutError`.
+    """
     if not is_served(directory):
         raise RuntimeDirectoryError(
             f"no server is running for this configuration ({directory}); start it with `infsup start`, "
             "or name its --runtime-dir"
         )
-    return asyncio.run(_call(directory, verb, args))
+    return asyncio.run(_call(directory, verb, timeout, args))
 
 
-async def _call(directory: Path, verb: str, args: dict[str, Any]) -> Any:
+async def _call(directory: Path, verb: str, timeout: float, args: dict[str, Any]) -> Any:
     async with Client(directory) as client:
-        return await client.control(verb, timeout=10.0, **args)
+        return await client.control(verb, timeout=timeout, **args)
 
 
 def wait_until_gone(pid: int) -> None:

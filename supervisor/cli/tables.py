@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infsup.supervisor.config import ConfigError, format_problems
+from infsup.supervisor.config import Problem, format_problems
 
 
 def show_json(value: object) -> None:
@@ -17,12 +17,12 @@ def show_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_problems(error: ConfigError, *, as_json: bool) -> None:
-    """Print every mistake of a configuration: JSON on stdout, text on stderr."""
+def show_problems(problems: Sequence[Problem], *, as_json: bool) -> None:
+    """Print mistakes and warnings of a configuration: JSON on stdout, text on stderr."""
     if as_json:
-        show_json([problem.to_json() for problem in error.problems])
-    else:
-        print(format_problems(error.problems), file=sys.stderr)
+        show_json([problem.to_json() for problem in problems])
+    elif problems:
+        print(format_problems(problems), file=sys.stderr)
 
 
 def show_status(facts: Mapping[str, Any]) -> None:

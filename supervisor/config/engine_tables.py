@@ -108,6 +108,7 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, Rule]] = {
         "load_delay": _SECONDS,
         "load_fail": text("(?s:.*)", "a text"),
         "load_crash": flag(),
+        "load_order_file": text("(?s:.*)", "the path of a file with an order that the next load obeys"),
         "no_hello": flag(),
         "ignore_sigterm": flag(),
         "ignore_cancel": flag(),

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,13 @@ def load_config(
     path: Path | None,
     env: Mapping[str, str] | None = None,
     server: Mapping[str, object] | None = None,
+    fit: Callable[[Config, Findings], Config] | None = None,
 ) -> Config:
     """Read and check a configuration file; None is the built-in one.
 
     `server` has values from the command line that replace those of the `[server]` table, such as `host` and `port`;
-    values that are None are skipped, mistakes in others are told as `--host` and `--port`.
+    values that are None are skipped, mistakes in others are told as `--host` and `--port`. `fit` is for
+    `load_here`, which also checks whether this machine can meet it.
     Raises `ConfigError` with every mistake.
     """
     place = builtin_config() if path is None else path.absolute()
@@ -76,7 +78,7 @@ def load_config(
         raw["server"] = {**table, **replaced}
         flags = {("server", key): f"--{key.replace('_', '-')}" for key in replaced}
     env = os.environ if env is None else env
-    config = read_config(raw, place.parent, env, Findings(raw, lines, file, flags))
+    config = read_config(raw, place.parent, env, Findings(raw, lines, file, flags), fit)
     return config.at(None if path is None else place)
 
 

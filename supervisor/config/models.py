@@ -36,13 +36,15 @@ class Device(Table):
     gpu: Annotated[bool | Literal["auto", "cuda", "vulkan", "metal"], gpu_use()] = Field(
         default="auto",
         description="`true` waits for a GPU slot, `auto` takes the processor when none is free, the name of a "
-        "backend is `true` with that backend.",
+        "backend is `true` with that backend. Custom engines take no slot unless this is set.",
     )
     gpu_layers: Annotated[int, whole(-1, special="-1 for all that fit")] = Field(
         default=-1, description="Layers of the model on the GPU."
     )
     cpu_threads: Annotated[int, whole(0, 4096, "0 for cores ÷ max_instances")] = Field(
-        default=0, description="Threads, and so cores, of one instance."
+        default=0,
+        description="Threads, and so cores, of one instance. Custom engines have no cores to themselves unless this is "
+        "set.",
     )
     mem_lock: Annotated[bool, flag()] = Field(
         default=False, description="Keep the model's memory from being swapped out."

@@ -4,7 +4,7 @@ import datetime
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 KeyPath = tuple[str | int, ...]
@@ -21,7 +21,8 @@ class Problem:
     """One mistake. `line` counts from 1, None when unknown; an empty `key_path` means the file as a whole.
 
     For a value from the command line, `key_path` is the option, such as `--port`, and `file` is empty. `note` explains
-    `found`, e.g. a suggestion. Secrets stand in none of the texts.
+    `found`, e.g. a suggestion. Secrets stand in none of the texts. A `warning` is no mistake: nothing is
+    refused for it.
     """
 
     key_path: str
@@ -30,6 +31,7 @@ class Problem:
     note: str = ""
     file: str = ""
     line: int | None = None
+    warning: bool = False
 
     @property
     def message(self) -> str:
@@ -40,7 +42,8 @@ class Problem:
     def __str__(self) -> str:
         """Return `file:line: key: found …, allowed: …`; parts that are unknown are left out."""
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
-        return ": ".join(part for part in (place, self.key_path, self.message) if part)
+        kind = "warning" if self.warning else ""
+        return ": ".join(part for part in (place, self.key_path, kind, self.message) if part)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that `--json` prints."""
@@ -51,6 +54,7 @@ class Problem:
             "found": self.found,
             "allowed": self.allowed,
             "message": self.message,
+            "severity": "warning" if self.warning else "error",
         }
 
 
@@ -132,17 +136,23 @@ class Findings:
         self._lines = lines
         self._file = file
         self._found: list[tuple[KeyPath, Problem]] = []
+        self._warnings: list[Problem] = []
 
     def add(self, path: KeyPath, allowed: str, *, found: str | None = None, note: str = "") -> None:
         """Note a mistake at `path`; without `found`, the value that was written there is shown."""
+        self._found.append((path, self._describe(path, allowed, found, note)))
+
+    def warn(self, path: KeyPath, allowed: str, *, found: str | None = None, note: str = "") -> None:
+        """Note what is odd at `path` but no mistake; it does not make the path unsound."""
+        self._warnings.append(replace(self._describe(path, allowed, found, note), warning=True))
+
+    def _describe(self, path: KeyPath, allowed: str, found: str | None, note: str) -> Problem:
         if found is None:
             value = self._written_at(path)
             found = kind_of(value) if path[: len(_SECRET)] == _SECRET and value != "" else show(value)
         if path in self._flags:
-            problem = Problem(self._flags[path], found, allowed, note)
-        else:
-            problem = Problem(format_path(path), found, allowed, note, self._file, self._line_of(path))
-        self._found.append((path, problem))
+            return Problem(self._flags[path], found, allowed, note)
+        return Problem(format_path(path), found, allowed, note, self._file, self._line_of(path))
 
     def sound(self, *paths: KeyPath) -> bool:
         """Tell whether nothing is known against these paths, what they contain and what contains them."""
@@ -158,7 +168,11 @@ class Findings:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems in the order of the file; those without a line come last."""
-        return tuple(sorted((problem for _, problem in self._found), key=lambda one: (one.line is None, one.line or 0)))
+        return _in_order(problem for _, problem in self._found)
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return the warnings in the same order."""
+        return _in_order(self._warnings)
 
     def _written_at(self, path: KeyPath) -> object:
         value: object = self._raw
@@ -174,3 +188,7 @@ class Findings:
     def _line_of(self, path: KeyPath) -> int | None:
         """Return the line of the key, or of the nearest table around it."""
         return next((line for end in range(len(path), 0, -1) if (line := self._lines.get(path[:end]))), None)
+
+
+def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda one: (one.line is None, one.line or 0)))

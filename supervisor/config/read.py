@@ -1,7 +1,7 @@
 """From a mapping to a checked `Config`: replace variables, validate, check across keys, collect every problem."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,17 @@ _ITEMS = {"aliases": "-", "api_keys": "-", "cors_origins": "*"}
 """These stand for required keys and list items that are wrong, so that the rest can be checked; never returned."""
 
 
-def read_config(raw: Mapping[str, Any], base: Path, env: Mapping[str, str], findings: Findings) -> Config:
+def read_config(
+    raw: Mapping[str, Any],
+    base: Path,
+    env: Mapping[str, str],
+    findings: Findings,
+    fit: Callable[[Config, Findings], Config] | None = None,
+) -> Config:
     """Return the configuration that `raw` describes; relative paths start at `base`.
 
+    `fit` adapts the configuration to the machine it is for, and notes what cannot be met there. Where something is
+    wrong already, it gets stand-ins for it.
     Raises `ConfigError` with everything that `findings` has collected in the end.
     """
     values = expand(raw, env, findings)
@@ -33,9 +41,12 @@ def read_config(raw: Mapping[str, Any], base: Path, env: Mapping[str, str], find
         config = Config.model_validate(_without(values, wrong), context={"base": base})
     config = _with_key_file(config, findings)
     check_config(config, findings)
+    config = config.model_copy(update={"models": {name: _clamped(model) for name, model in config.models.items()}})
+    if fit is not None:
+        config = fit(config, findings)
     if findings.paths():
         raise ConfigError(findings.problems())
-    return config.model_copy(update={"models": {name: _clamped(model) for name, model in config.models.items()}})
+    return config
 
 
 def _note_errors(error: ValidationError, findings: Findings) -> list[KeyPath]:

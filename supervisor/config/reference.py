@@ -22,7 +22,10 @@ _INTRODUCTION = """\
 
 `infsup start CONFIG` reads one TOML file; without `CONFIG` it is `$INFSUP_CONFIG`, then `./infsup.toml`, then a
 built-in one that serves the tiny model. `infsup check CONFIG` reports every mistake at once: the line, the key, what
-was found and what is allowed. Unknown keys are mistakes. The smallest useful file:
+was found and what is allowed. Unknown keys are mistakes, and so is what this machine cannot meet: more cores, GPU slots
+or memory than it has. `infsup start` refuses of the latter only what would keep the server from being ready, such as
+`min_instances` that cannot be kept; a single model that can never be loaded is a warning there, and answers
+`out_of_memory` or `model_unavailable`. The smallest useful file:
 
 ```toml
 [models.assistant]

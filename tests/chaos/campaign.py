@@ -5,15 +5,17 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import aiohttp
 
 from tests.integration.real_server import RealServer, wait_for
 
+from .attacks import Attack
 from .client import Ending, Outcome, open_session, perform
 from .injector import Injector, Recovery, Target
 from .landscape import MODELS, configuration
@@ -32,8 +34,8 @@ class Campaign:
     """What to do: for how long, a fault every so many seconds, the supervisor stopped for `freeze_s` at a time."""
 
     seed: int = 1
-    seconds: float = 36.0
-    fault_every_s: float = 1.6
+    seconds: float = 39.0
+    fault_every_s: float = 1.5
     freeze_s: float = 6.0
 
 
@@ -46,6 +48,8 @@ class Findings:
     recoveries: list[Recovery] = field(default_factory=list[Recovery])
     missed: list[Injection] = field(default_factory=list[Injection])
     gateway_kills: list[float] = field(default_factory=list[float])
+    attacks: list[Attack] = field(default_factory=list[Attack])
+    deaths: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     problems: list[str] = field(default_factory=list[str])
     before: Footprint | None = None
     after: Footprint | None = None
@@ -54,7 +58,7 @@ class Findings:
 def run_campaign(campaign: Campaign, directory: Path) -> Findings:
     """Start a server in this directory, bring chaos to it, stop it. Raises `AssertionError` if it cannot start."""
     tag = secrets.token_hex(8)
-    server = RealServer(configuration(), directory)
+    server = RealServer(configuration(directory), directory)
     findings = Findings(campaign)
     with mock.patch.dict(os.environ, {TAG: tag}):
         server.start()
@@ -92,7 +96,7 @@ class _Run:
 
     async def run(self) -> None:
         async with open_session(self._server.url) as session:
-            observer = Observer(session, self._server.pid, self._tag)
+            observer = Observer(session, self._server.pid, self._server.runtime, self._tag)
             await self._warm_up(session)
             await self._settle(observer)
             self._found.before = footprint(self._server.pid)
@@ -101,12 +105,16 @@ class _Run:
                 await self._disturb(session, observer)
                 await self._check_all_serve(session)
                 await self._settle(observer)
+                await self._check_gpu_slot(session, observer)
+                await self._settle(observer)
             finally:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
+            await observer.note_deaths()
             self._found.after = footprint(self._server.pid)
             self._found.problems += sorted(observer.problems)
+            self._found.deaths += observer.deaths.values()
 
     async def _warm_up(self, session: aiohttp.ClientSession) -> None:
         """Touch everything once: what is allocated then is no leak."""
@@ -124,7 +132,7 @@ class _Run:
             yield next(script)[1]
 
     async def _disturb(self, session: aiohttp.ClientSession, observer: Observer) -> None:
-        target = Target(self._server.pid, self._server.runtime, self._gateway)
+        target = Target(self._server.pid, self._server.runtime, self._server.config, self._gateway)
         injector = Injector(target, session, observer, self._found.outcomes, self._campaign.freeze_s)
         clients = [asyncio.create_task(self._be_client(session, number)) for number in range(CLIENTS)]
         await self._inject(injector)
@@ -134,6 +142,7 @@ class _Run:
         self._found.recoveries = injector.recoveries
         self._found.missed = injector.missed
         self._found.gateway_kills = injector.gateway_kills
+        self._found.attacks = injector.attacks
         self._found.problems += injector.problems
 
     async def _inject(self, injector: Injector) -> None:
@@ -160,6 +169,14 @@ class _Run:
                 outcome = await perform(session, probe(model.name, "after all"))
                 if outcome.ending is not Ending.SUCCESS and model.name != "fragile":
                     self._found.problems.append(f"{model.name} does not serve at the end: {outcome.code}")
+
+    async def _check_gpu_slot(self, session: aiohttp.ClientSession, observer: Observer) -> None:
+        """Nobody holds the slot now: who takes it only when it is free must get it, then those who must have it."""
+        for model in ("gpu-auto", "gpu-a", "gpu-b"):
+            outcome = await perform(session, probe(model, "the slot is free"))
+            devices = [one["device"] for one in (await observer.instances()).values() if one["model"] == model]
+            if outcome.ending is not Ending.SUCCESS or "cpu" in devices:
+                self._found.problems.append(f"the GPU slot has leaked: {model} {outcome.ending.value} on {devices}")
 
     async def _settle(self, observer: Observer) -> None:
         """Wait until no job is left and only the instances that are always there."""

@@ -14,15 +14,20 @@ from typing import Any
 import aiohttp
 
 from . import stranger
+from .attacks import Attack
 from .client import Ending, Outcome, perform
+from .landscape import BY_NAME, LEAK_MB, MAX_MEMORY_MB
 from .observer import Observer
-from .plan import Fault, Injection, Manner, Request, probe
-from .processes import parent_of
+from .plan import LOAD_FAULTS, Fault, Injection, Manner, Request, known_answers, probe
+from .processes import footprint, parent_of
+from .reload import Reloader
 
 RECOVERY_LIMIT_S = 60.0
 _PROBE_PAUSE_S = 0.02
 _BUSY_PROCESSES, _BUSY_S = 4, 4.0
 _BAIT_S, _LOOK_S = 10.0, 0.05
+_IN_LOAD_S, _LEAK_S = 20.0, 30.0
+"""How long a load may take to come, and a worker over its limit to be replaced."""
 _ATTEMPTS, _SEEDS = 3, 4
 """How often an order is tried, and how many parameters of its own each injection may use."""
 _ORDERS = {
@@ -35,7 +40,14 @@ _ORDERS = {
     Fault.FREEZE: "!freeze",
     Fault.GIL: "!gil 30",
     Fault.GARBAGE: "!garbage",
+    Fault.BIG_FRAMES: "!oversize",
+    Fault.LEAK: f"!leak {LEAK_MB}",
+    Fault.LOAD_FAILURE: "!error no such luck",
+    Fault.LOAD_CRASH: "!segfault",
+    Fault.LOAD_SLOW: "!sleep 3",
+    Fault.LOAD_HANG: "!hang",
 }
+_HARMLESS = frozenset({Fault.GARBAGE, Fault.BIG_FRAMES, Fault.LEAK})
 _DEADLY = frozenset({Fault.SEGFAULT, Fault.ABORT, Fault.CRASH, Fault.EXIT, Fault.OOM})
 _SIGNALS = {Fault.SIGKILL: signal.SIGKILL, Fault.SIGSTOP: signal.SIGSTOP, Fault.SIGTERM: signal.SIGTERM}
 
@@ -55,6 +67,7 @@ class Target:
 
     supervisor: int
     runtime: Path
+    config: Path
     gateway: Callable[[], int | None]
 
 
@@ -74,6 +87,8 @@ class Injector:
         self.missed: list[Injection] = []
         self.problems: list[str] = []
         self.gateway_kills: list[float] = []
+        self.attacks: list[Attack] = []
+        self._reloader = Reloader(target.supervisor, target.config)
         self._asked: set[asyncio.Task[Outcome]] = set()
         self._target = target
         self._session = session
@@ -83,10 +98,16 @@ class Injector:
 
     async def inject(self, injection: Injection) -> None:
         """Do it, and wait until the model serves again."""
+        began = time.time()
         struck_at = await self._strike(injection)
         if struck_at is None:
             self.missed.append(injection)
-            return
+        else:
+            await self._wait_for_recovery(injection, struck_at)
+        if injection.fault.strikes_workers:
+            self.attacks.append(Attack(injection.model, began, time.time()))
+
+    async def _wait_for_recovery(self, injection: Injection, struck_at: float) -> None:
         mark = f"after fault {injection.number}"
         while True:
             outcome = await perform(self._session, probe(injection.model, mark))
@@ -120,6 +141,14 @@ class Injector:
                 return await _in_thread(stranger.send_oversize, self._target.runtime)
             case Fault.IMPOSTOR:
                 return await self._meddle(injection)
+            case Fault.RELOAD:
+                return await self._reload(injection)
+            case Fault.BROKEN_RELOAD:
+                return await self._reloader.break_config()
+            case Fault.LEAK:
+                return await self._leak(injection)
+            case fault if fault in LOAD_FAULTS:
+                return await self._strike_in_load(injection)
             case _:
                 return await self._order(injection)
 
@@ -142,7 +171,8 @@ class Injector:
     def _with_bait(self, injection: Injection) -> Iterator[Awaitable[list[dict[str, Any]]]]:
         """Give the model something to do, then look at its instances again and again for a while."""
         seed = _SEEDS * injection.number + _ATTEMPTS
-        self._ask(Request(injection.model, "!sleep 1", "", Manner.ORDERS, stream=False, seed=seed))
+        prompt, text = ("!sleep 1", "") if BY_NAME[injection.model].obeys else max(known_answers(), key=_answer_length)
+        self._ask(Request(injection.model, prompt, text, Manner.ORDERS, stream=False, seed=seed))
         until = time.monotonic() + _BAIT_S
         while time.monotonic() < until:
             yield self._instances(injection.model)
@@ -183,7 +213,7 @@ class Injector:
     async def _order(self, injection: Injection) -> float | None:
         """Send a prompt that is an order. Another fault may take it away before it is obeyed: then again."""
         prompt = f"!after 1 {_ORDERS[injection.fault]}"
-        harmless = injection.fault is Fault.GARBAGE
+        harmless = injection.fault in _HARMLESS
         expected = f"t0 {prompt}" if harmless else "t0"
         for attempt in range(_ATTEMPTS):
             seed = _SEEDS * injection.number + attempt
@@ -197,10 +227,58 @@ class Injector:
                 return obeyed.result()
         return None
 
+    async def _strike_in_load(self, injection: Injection) -> float | None:
+        """Leave an order for the model's next load, and make it load."""
+        file = BY_NAME[injection.model].order_file(self._target.config.parent)
+        file.write_text(_ORDERS[injection.fault], encoding="utf-8")
+        try:
+            await self._signal_worker(injection, signal.SIGKILL)
+            until = time.monotonic() + _IN_LOAD_S
+            while time.monotonic() < until:
+                if not file.exists():
+                    return time.monotonic()
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            file.unlink(missing_ok=True)
+        return None
+
+    async def _leak(self, injection: Injection) -> float | None:
+        """Make a worker grow over its model's limit; it must be replaced, and no answer may suffer."""
+        obeyed_at = await self._order(injection)
+        until = time.monotonic() + _LEAK_S
+        while obeyed_at is not None:
+            workers = await self._instances(injection.model)
+            if workers and not any(_is_over_limit(worker["pid"]) for worker in workers):
+                break
+            if time.monotonic() > until:
+                self.problems.append(f"{injection.model}: a worker over max_memory stays for {_LEAK_S:g} s")
+                break
+        return obeyed_at
+
+    async def _reload(self, injection: Injection) -> float | None:
+        """Give the server another edition of its configuration; return when that was, once it is seen."""
+        asked_at, name = await self._reloader.change_config(injection.number)
+        while (await perform(self._session, probe(name, "reloaded"))).ending is not Ending.SUCCESS:
+            if time.monotonic() > asked_at + RECOVERY_LIMIT_S:
+                self.problems.append(f"{name} is not there {RECOVERY_LIMIT_S:g} s after a reload")
+                break
+            await asyncio.sleep(_PROBE_PAUSE_S)
+        return asked_at
+
     def _ask(self, request: Request, on_text: Callable[[], None] = lambda: None) -> asyncio.Task[Outcome]:
         asked = asyncio.create_task(perform(self._session, request, on_text))
         self._asked.add(asked)
         return asked
+
+
+def _answer_length(chat: tuple[str, str]) -> int:
+    return len(chat[1])
+
+
+def _is_over_limit(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return pid > 0 and footprint(pid).rss_anon > MAX_MEMORY_MB * 1e6
+    return False
 
 
 async def _in_thread(action: Callable[..., None], *arguments: object) -> float:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .attacks import causes_of
 from .campaign import CLIENTS, Findings
 from .client import Ending
 from .plan import Fault
@@ -25,6 +26,8 @@ def write_report(findings: Findings, command: str, began: str, seconds: float) -
         *_totals(findings, problems),
         "",
         *_faults(findings),
+        "",
+        *_table(("death of a worker as the server tells it", "times"), causes_of(findings.deaths).most_common()),
         "",
         *_requests(findings),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .campaign import Campaign, run_campaign
-from .plan import Fault, injections, requests
+from .plan import FAULTS, injections, requests
 from .report import write_report
 from .verdict import judge, never_served
 
@@ -20,7 +20,7 @@ def test_plan_of_a_seed_is_always_the_same() -> None:
 def test_plan_has_every_fault_before_it_repeats_one() -> None:
     plan = injections(7, 90, 1)
     counts = Counter(injection.fault for injection in plan)
-    assert set(counts) == set(Fault)
+    assert set(counts) == set(FAULTS)
     assert max(counts.values()) - min(counts.values()) <= 1
     assert [injection.at for injection in plan] == sorted(injection.at for injection in plan)
 
@@ -34,4 +34,4 @@ def test_server_under_faults_breaks_no_promise(tmp_path: Path) -> None:
         print((tmp_path / "server.log").read_text(encoding="utf-8", errors="replace")[-20000:])
     assert problems == []
     assert never_served(findings) == []
-    assert len({recovery.fault for recovery in findings.recoveries}) >= len(Fault) - 3
+    assert len({recovery.fault for recovery in findings.recoveries}) >= len(FAULTS) - 3

@@ -3,14 +3,17 @@
 import asyncio
 import json
 import os
+import tomllib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from .attacks import AFTERMATH_S, Attack, causes_of
 from .campaign import Campaign, Findings
 from .client import Ending, Outcome, open_session, perform
-from .landscape import BYSTANDER
+from .landscape import BYSTANDER, MODELS, RENEWED, configuration
 from .observer import Observer
 from .plan import Request
 from .processes import Footprint, Process, footprint, parent_of, processes_of
@@ -122,6 +125,7 @@ def test_judge_what_faults_may_cause_is_no_problem() -> None:
     "found",
     [
         findings(ended(Ending.ERROR, "worker_crashed", BYSTANDER)),
+        findings(ended(Ending.ERROR, "worker_crashed", RENEWED)),
         findings(ended(Ending.ERROR, "cancelled")),
         findings(ended(Ending.ERROR, "deadline_exceeded")),
         findings(ended(Ending.ERROR, "slow_consumer")),
@@ -135,6 +139,32 @@ def test_judge_what_nothing_explains_is_a_problem(found: Findings) -> None:
     assert len(judge(found)) == 1
 
 
+def died(model: str, at: float) -> dict[str, object]:
+    return {"instance": f"{model}-1", "model": model, "cause": "stalled: no beat for 4.2 s", "at": at}
+
+
+def test_judge_death_that_a_fault_explains_is_no_problem() -> None:
+    found = findings()
+    found.attacks = [Attack("single", 100.0, 110.0)]
+    found.deaths = [died("single", 100.5), died("single", 110.0 + AFTERMATH_S), died("mute", 5.0)]
+    assert judge(found) == []
+    assert causes_of(found.deaths) == {"stalled: no beat for … s": 3}
+
+
+@pytest.mark.parametrize(("model", "at"), [("pair", 105.0), ("single", 99.0), ("single", 111.0 + AFTERMATH_S)])
+def test_judge_death_without_a_fault_is_a_problem(model: str, at: float) -> None:
+    found = findings()
+    found.attacks = [Attack("single", 100.0, 110.0)]
+    found.deaths = [died(model, at)]
+    assert len(judge(found)) == 1
+
+
+def test_configuration_editions_differ_in_one_model_only(tmp_path: Path) -> None:
+    before, after = (tomllib.loads(configuration(tmp_path, edition))["models"] for edition in (0, 7))
+    assert [name for name in before if before[name] != after[name]] == [RENEWED]
+    assert set(before) == set(after) == {model.name for model in MODELS}
+
+
 SUPERVISOR = Process(10, 1, "S", tagged=True)
 WORKER = Process(11, 10, "S", tagged=True)
 
@@ -144,7 +174,7 @@ def blamed(*looks: list[Process]) -> set[str]:
 
     async def look() -> set[str]:
         async with open_session("http://127.0.0.1:1") as session:
-            observer = Observer(session, SUPERVISOR.pid, "tag")
+            observer = Observer(session, SUPERVISOR.pid, Path("/nowhere"), "tag")
             for number, found in enumerate(looks):
                 observer.see_processes(found, 3.0 * number)
             return observer.problems
@@ -173,6 +203,42 @@ def test_observer_zombie_of_a_stopped_supervisor_is_no_problem() -> None:
 )
 def test_observer_zombie_orphan_and_dead_supervisor_are_problems(looks: list[list[Process]]) -> None:
     assert len(blamed(*looks)) == 1
+
+
+def seen(*instances: tuple[str, str]) -> set[str]:
+    """Return what an observer says of instances, each a model and its device."""
+
+    async def look() -> set[str]:
+        async with open_session("http://127.0.0.1:1") as session:
+            observer = Observer(session, SUPERVISOR.pid, Path("/nowhere"), "tag")
+            facts = {
+                f"{model}-{number}": {"model": model, "device": device, "pid": number}
+                for number, (model, device) in enumerate(instances)
+            }
+            observer.see_instances(facts, {model.name: model.instances for model in MODELS})
+            return observer.problems
+
+    return asyncio.run(look())
+
+
+def test_observer_one_holder_of_the_gpu_slot_is_no_problem() -> None:
+    assert seen(("gpu-a", "gpu"), ("gpu-auto", "cpu"), ("pair", "cpu"), ("pair", "cpu")) == set()
+
+
+@pytest.mark.parametrize(
+    "instances",
+    [
+        [("gpu-a", "gpu"), ("gpu-b", "gpu")],
+        [("gpu-a", "cpu")],
+        [("single", "gpu")],
+        [("single", "cpu"), ("single", "cpu")],
+        [(BYSTANDER, "cpu"), (BYSTANDER, "cpu")],
+    ],
+)
+def test_observer_two_holders_wrong_devices_and_too_many_instances_are_problems(
+    instances: list[tuple[str, str]],
+) -> None:
+    assert seen(*instances)
 
 
 def test_processes_of_this_one_are_seen() -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from .attacks import find_unexplained
 from .campaign import Findings
 from .client import Ending, Outcome
-from .landscape import BYSTANDER, MODELS
+from .landscape import BYSTANDER, MODELS, RENEWED
 
 GROWTH_DESCRIPTORS = 3
 """How many more descriptors the supervisor may hold afterwards: ZeroMQ closes a stranger's connections lazily."""
@@ -25,6 +26,7 @@ def judge(findings: Findings) -> list[str]:
                 f"{request.model}: {request.manner.value}, {request.prompt[:60]!r}, stream={request.stream}, "
                 f"ended after {outcome.ended - outcome.began:.2f} s: {problem}"
             )
+    problems += find_unexplained(findings.deaths, findings.attacks)
     return problems + _growth(findings)
 
 
@@ -38,7 +40,7 @@ def _unexpected(outcome: Outcome, gateway_kills: Sequence[float]) -> str:
     allowed = {"deadline_exceeded"} if request.timeout_s is not None else set[str]()
     if request.pause_s:
         allowed.add("slow_consumer")
-    if request.model != BYSTANDER:
+    if request.model != BYSTANDER and not request.model.startswith(RENEWED):
         allowed |= _ANYWHERE
     return "" if outcome.code in allowed else f"the error {outcome.code} has no cause here"
 

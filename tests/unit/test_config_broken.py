@@ -248,7 +248,7 @@ def test_format_problems_one_mistake_has_place_key_found_and_allowed() -> None:
 def test_problem_json_has_the_documented_fields() -> None:
     fields = problem_at("unknown", "server.prot").to_json()
     assert json.loads(json.dumps(fields)) == fields
-    assert list(fields) == ["file", "line", "key", "found", "allowed", "message"]
+    assert list(fields) == ["file", "line", "key", "found", "allowed", "message", "severity"]
     assert fields["message"].startswith('found an unknown key (did you mean "port"?), allowed: host, port')
 
 

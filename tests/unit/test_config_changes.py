@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infsup.supervisor.config import Config, parse_config
-from infsup.supervisor.config_changes import EFFECTS, Changes, Effect, compare
+from infsup.supervisor.config_changes import EFFECTS, Changes, Effect, compare, keep_fixed
 
 MODEL: dict[str, Any] = {"task": "text-completion", "engine": "fault"}
 
@@ -72,3 +72,10 @@ def test_effects_name_every_key_and_no_other() -> None:
     tables = config("a").model_dump(exclude={"models"})
     assert set(EFFECTS) == {f"{section}.{key}" for section, keys in tables.items() for key in keys}
     assert EFFECTS["server.host"] is Effect.RESTART
+
+
+def test_keep_fixed_takes_over_all_but_what_needs_a_restart() -> None:
+    old = config("a", pool={"concurrency": 1, "gpu_slots": 0})
+    new = config("a", "b", pool={"concurrency": 2, "gpu_slots": 1})
+    kept = keep_fixed(old, new, compare(old, new))
+    assert (kept.pool.concurrency, kept.pool.gpu_slots, list(kept.models)) == (2, 0, ["a", "b"])

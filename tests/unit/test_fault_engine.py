@@ -1,6 +1,7 @@
 import math
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from infsup.protocol.spec import DeviceSpec, ModelSpec
 from infsup.protocol.wire import WireError, split
 from infsup.workers.engine import EngineFatal, JobCancelled, JobContext, Piece, Result
 from infsup.workers.engines.fault import FaultEngine, hash_vector
-from infsup.workers.engines.fault_deeds import malformed_messages
+from infsup.workers.engines.fault_deeds import malformed_messages, oversize_messages
 from infsup.workers.engines.fault_options import FaultOptions, read_options
 from infsup.workers.progress import Progress
 
@@ -137,6 +138,23 @@ def test_fault_garbage_spoils_no_chunk_of_its_own_job() -> None:
         except WireError:
             continue
         assert packet.key != "job-1" or packet.kind.name == "RUN"
+
+
+def test_fault_oversize_messages_are_refused_and_nobodys() -> None:
+    for frames in oversize_messages():
+        with pytest.raises(WireError, match="over"):
+            split(frames)
+        assert frames[1] == b"job-of-nobody"
+
+
+def test_fault_load_order_is_obeyed_by_one_load(tmp_path: Path) -> None:
+    file = tmp_path / "order"
+    loaded(load_order_file=str(file))
+    file.write_text("!error no such luck\n", encoding="utf-8")
+    with pytest.raises(EngineFailure, match="no such luck"):
+        loaded(load_order_file=str(file))
+    assert not file.exists()
+    loaded(load_order_file=str(file))
 
 
 def test_fault_load_reports_device_capacity_and_context() -> None:

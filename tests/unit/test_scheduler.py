@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from infsup.supervisor.decisions import Assign, Decision, Drain, ModelLimits, NeverFits, QueueIsFull, Spawn
-from infsup.supervisor.room import Gpu, Needs, Share
+from infsup.supervisor.decisions import Assign, Decision, Drain, ModelLimits, QueueIsFull, Spawn
 from infsup.supervisor.scheduler import Scheduler
 
 
@@ -191,9 +190,11 @@ def test_cancel_takes_a_waiting_job_out_and_only_that() -> None:
     scheduler = make(ModelLimits("m"))
     ready(scheduler, scheduler.submit("m", "j1", 0.0))
     scheduler.submit("m", "j2", 0.0)
-    assert scheduler.cancel("m", "j2")
-    assert not scheduler.cancel("m", "j2")
-    assert not scheduler.cancel("m", "j1")
+    assert scheduler.cancel("m", "j2", 0.0) == []
+    assert scheduler.waiting("m") == 0
+    for job in ("j2", "j1", "never"):
+        assert scheduler.cancel("m", job, 0.0) == []
+    assert scheduler.running == 1
     assert scheduler.finish("m-1", "j1", 1.0) == []
 
 
@@ -212,58 +213,40 @@ def test_requeue_solo_gets_an_instance_to_itself() -> None:
     assert scheduler.finish("m-2", "j2", 4.0) == [Assign("j3", "m-2")]
 
 
-def gpu_model(name: str) -> ModelLimits:
-    return ModelLimits(name, ttl=-1.0, needs=Needs(gpu=Gpu.MUST))
+def test_recycle_replaces_one_at_a_time() -> None:
+    scheduler = make(ModelLimits("m", min_instances=2, max_instances=2))
+    ready(scheduler, scheduler.maintain("m", 0.0))
+    first = scheduler.recycle("m-1", 1.0)
+    assert first == [Spawn("m", "m-3")]
+    assert scheduler.recycle("m-2", 1.0) == []
+    assert ready(scheduler, first, 2.0) == [Drain("m-1", "recycled")]
+    scheduler.instance_reaped("m", "m-1", 2.1)
+    assert scheduler.recycle("m-2", 2.2) == [Spawn("m", "m-4")]
 
 
-def test_room_idle_holder_leaves_at_once_for_another_model() -> None:
-    scheduler = make(gpu_model("a"), gpu_model("b"), total=Share(memory=0, gpu=1))
-    ready(scheduler, scheduler.submit("a", "a1", 0.0))
-    scheduler.finish("a-1", "a1", 1.0)
-    assert scheduler.submit("b", "b1", 1.5) == [Drain("a-1", "room for b")]
-    assert scheduler.instance_reaped("a", "a-1", 1.6) == [Spawn("b", "b-2", gpu=True)]
-
-
-def test_room_holder_with_work_keeps_it_for_its_patience_then_gives_way() -> None:
-    scheduler = make(gpu_model("a"), gpu_model("b"), total=Share(gpu=1), swap_patience=10.0)
-    ready(scheduler, scheduler.submit("a", "a1", 0.0))
-    scheduler.submit("a", "a2", 0.0)
-    scheduler.submit("a", "a3", 0.0)
-    assert scheduler.submit("b", "b1", 1.0) == []
-    assert scheduler.finish("a-1", "a1", 5.0) == [Assign("a2", "a-1")]
-    assert scheduler.next_due(5.0) == 10.0
+def test_ttl_waits_until_as_many_as_min_instances_are_ready() -> None:
+    scheduler = make(ModelLimits("m", min_instances=1, max_instances=2, ttl=1.0))
+    ready(scheduler, scheduler.maintain("m", 0.0))
+    scheduler.submit("m", "j1", 0.0, prefix=(b"a",))
+    scheduler.finish("m-1", "j1", 0.5)
+    spare = scheduler.submit("m", "j2", 1.0, prefix=(b"b",))
+    assert spare == [Assign("j2", "m-1"), Spawn("m", "m-2")]
+    scheduler.finish("m-1", "j2", 1.5)
     assert scheduler.due(10.0) == []
-    assert scheduler.finish("a-1", "a2", 11.0) == [Drain("a-1", "room for b")]
-    spawned = scheduler.instance_reaped("a", "a-1", 11.1)
-    assert spawned == [Spawn("b", "b-2", gpu=True)]
-    assert ready(scheduler, spawned, 12.0) == [Assign("b1", "b-2")]
-    # Now a waits, and gets it as soon as b has no work.
-    assert scheduler.finish("b-2", "b1", 13.0) == [Drain("b-2", "room for a")]
-    assert ready(scheduler, scheduler.instance_reaped("b", "b-2", 13.1), 14.0) == [Assign("a3", "a-3")]
+    assert scheduler.instance_ready("m-2", 1, 10.0) == []
+    assert scheduler.due(10.0) == [Drain("m-1", "ttl")]
+    assert scheduler.next_due(10.0) is None
 
 
-def test_room_automatic_gpu_falls_back_and_leaves_it_to_who_needs_it() -> None:
-    auto = ModelLimits("auto", max_instances=2, needs=Needs(gpu=Gpu.AUTO))
-    scheduler = make(auto, total=Share(gpu=1))
-    assert scheduler.submit("auto", "j1", 0.0) == [Spawn("auto", "auto-1", gpu=True)]
-    assert scheduler.submit("auto", "j2", 0.0) == [Spawn("auto", "auto-2", gpu=False)]
-
-
-def test_room_least_valuable_leave_and_nobody_for_nothing() -> None:
-    small = [ModelLimits(name, ttl=-1.0, needs=Needs(memory=40)) for name in ("quick", "slow")]
-    big = ModelLimits("big", needs=Needs(memory=50))
-    scheduler = make(*small, big, total=Share(memory=100))
-    for name, seconds in (("quick", 0.1), ("slow", 30.0)):
-        spawned = scheduler.load(name, 0.0)
-        assert isinstance(spawned[0], Spawn)
-        scheduler.instance_ready(spawned[0].instance, 1, 0.0, load_seconds=seconds)
-    assert scheduler.submit("big", "b1", 5.0) == [Drain("quick-1", "room for big")]
-
-
-def test_room_that_can_never_be_is_refused_at_once() -> None:
-    pinned = ModelLimits("pinned", min_instances=1, needs=Needs(memory=60))
-    scheduler = make(pinned, ModelLimits("big", needs=Needs(memory=50)), gpu_model("gpu"), total=Share(memory=100))
-    for name in ("big", "gpu"):
-        with pytest.raises(NeverFits):
-            scheduler.submit(name, "j", 0.0)
-        assert scheduler.waiting(name) == 0
+def test_requeue_of_a_batch_keeps_its_order_before_later_jobs() -> None:
+    scheduler = make(ModelLimits("m", parallel=2))
+    spawned = scheduler.submit("m", "j1", 0.0)
+    for job in ("j2", "j3"):
+        scheduler.submit("m", job, 0.0)
+    ready(scheduler, spawned, capacity=2)
+    scheduler.instance_gone("m-1", 1.0)
+    for job in ("j1", "j2"):
+        scheduler.requeue(job, 1.0)
+    assert [scheduler.position("m", job) for job in ("j1", "j2", "j3")] == [0, 1, 2]
+    respawned = scheduler.instance_reaped("m", "m-1", 1.0)
+    assert ready(scheduler, respawned, capacity=2) == [Assign("j1", "m-2"), Assign("j2", "m-2")]

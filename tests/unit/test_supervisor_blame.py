@@ -15,6 +15,17 @@ def test_blame_two_deaths_alone_are_poison_for_a_while() -> None:
     assert not blame.is_poison("m", b"p", 5.0 + POISON_SECONDS)
 
 
+def test_blame_an_answer_between_two_deaths_is_an_acquittal() -> None:
+    blame = Blame()
+    assert blame.note_death("m", b"p", 0.0, alone=True)
+    blame.note_success("m", b"p")
+    assert not blame.note_death("m", b"p", 1.0, alone=True)  # for the circuit it still counts once
+    blame.note_success("n", b"p")
+    assert not blame.is_poison("m", b"p", 1.0)
+    blame.note_death("m", b"p", 2.0, alone=True)
+    assert blame.is_poison("m", b"p", 2.0)
+
+
 def test_blame_deaths_in_company_are_not_poison() -> None:
     blame = Blame()
     for now in range(5):

@@ -9,7 +9,8 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from infsup.protocol.errors import EngineFailure
@@ -41,6 +42,7 @@ from .fault_orders import (
     Leak,
     Oom,
     Order,
+    Oversize,
     Segfault,
     Sleep,
     parse_order,
@@ -79,6 +81,8 @@ class FaultEngine(Engine):
         if options.ignore_sigterm:
             ignore_sigterm()
         self._spend(options.load_delay, report)
+        if options.load_order_file and (order := deeds.take_order(Path(options.load_order_file))):
+            self._do(parse_order(order), "", lambda seconds: self._spend(seconds, report))
         if options.load_fail:
             raise EngineFailure(options.load_fail)
         if options.load_crash:
@@ -104,7 +108,7 @@ class FaultEngine(Engine):
         if plan.deed is not None:
             if said and self._link is not None:
                 self._link.round_trip(FLUSH_SECONDS)  # it has been said only when it has arrived
-            self._do(plan.deed, job, pause)
+            self._do(plan.deed, job.id, pause.work)
         for piece in plan.after:
             yield from self._say(piece, said, request, plan, pause)
         usage = {"prompt_tokens": request.prompt_tokens, "completion_tokens": len(said)}
@@ -125,10 +129,10 @@ class FaultEngine(Engine):
             data: dict[str, Any] = {"text": piece, "tokens": 1, "index": 0}
             yield Piece(data if len(said) > 1 else {**data, "prompt_tokens": request.prompt_tokens})
 
-    def _do(self, deed: Order, job: Job, pause: "Pause") -> None:  # noqa: C901, PLR0912 - one line for each deed
+    def _do(self, deed: Order, job_id: str, work: Callable[[float], None]) -> None:  # noqa: C901, PLR0912 - one line for each deed
         match deed:
             case Sleep(seconds):
-                pause.work(seconds)
+                work(seconds)
             case Exit(status):
                 leave_now(status)
             case Crash():
@@ -150,14 +154,16 @@ class FaultEngine(Engine):
             case Leak(megabytes):
                 self._kept.append(deeds.allocate(int(megabytes * 1e6)))
             case Garbage():
-                self._send_garbage(job)
+                self._send(deeds.malformed_messages(job_id))
+            case Oversize():
+                self._send(deeds.oversize_messages())
             case _:  # what is only said
                 pass
 
-    def _send_garbage(self, job: Job) -> None:
+    def _send(self, messages: list[list[bytes]]) -> None:
         if self._link is None:
             raise EngineFailure("this engine was given no link to send garbage on")
-        for frames in deeds.malformed_messages(job.id):
+        for frames in messages:
             self._link.send(frames)
 
     @staticmethod

@@ -6,8 +6,9 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
-from infsup.protocol.wire import VERSION, Kind
+from infsup.protocol.wire import MAX_MESSAGE_BYTES, VERSION, Kind
 
 _PAGE_PATTERN = b"\xa5"
 
@@ -75,3 +76,22 @@ def malformed_messages(job_id: str) -> list[list[bytes]]:
         [beat, b"", b"\x93\x01\x02\x03"],  # a list where a map belongs
         [loaded, b"", b"\x81\xa5tasks\x01"],  # a field of the wrong type
     ]
+
+
+def oversize_messages() -> list[list[bytes]]:
+    """Return messages over the size limit: one whose frames exceed it together, and one with a frame that does alone.
+
+    ZeroMQ drops the second one's connection; the worker's socket makes a new one by itself.
+    """
+    chunk, half = bytes((VERSION, Kind.CHUNK)), bytes(MAX_MESSAGE_BYTES // 2)
+    return [[chunk, b"job-of-nobody", half, half], [chunk, b"job-of-nobody", bytes(MAX_MESSAGE_BYTES + 1)]]
+
+
+def take_order(path: Path) -> str:
+    """Return the text of a file and remove it; "" when there is none, or another process was first."""
+    try:
+        order = path.read_text(encoding="utf-8").strip()
+        path.unlink()
+    except FileNotFoundError:
+        return ""
+    return order

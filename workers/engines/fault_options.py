@@ -16,6 +16,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 class FaultOptions:
     """Times are in seconds, `memory` in bytes.
 
+    `load_order_file` is the path of a file that holds an order: the next load obeys it, once, and removes the file.
     `no_hello` and `ignore_sigterm` have to be known before this engine is: the supervisor passes them in the
     environment too.
     """
@@ -23,6 +24,7 @@ class FaultOptions:
     load_delay: float = 0.0
     load_fail: str = ""
     load_crash: bool = False
+    load_order_file: str = ""
     no_hello: bool = False
     ignore_sigterm: bool = False
     ignore_cancel: bool = False

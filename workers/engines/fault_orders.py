@@ -93,6 +93,11 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True)
+class Oversize:
+    """Send messages over the size limit, then echo."""
+
+
+@dataclass(frozen=True, slots=True)
 class After:
     """Say `count` tokens, then obey `order`."""
 
@@ -101,7 +106,22 @@ class After:
 
 
 Order = (
-    Echo | Tokens | Sleep | Exit | Error | Gil | Leak | Crash | Segfault | Abort | Oom | Hang | Freeze | Garbage | After
+    Echo
+    | Tokens
+    | Sleep
+    | Exit
+    | Error
+    | Gil
+    | Leak
+    | Crash
+    | Segfault
+    | Abort
+    | Oom
+    | Hang
+    | Freeze
+    | Garbage
+    | Oversize
+    | After
 )
 
 
@@ -171,6 +191,7 @@ _PLAIN: Mapping[str, Order] = {
     "!hang": Hang(),
     "!freeze": Freeze(),
     "!garbage": Garbage(),
+    "!oversize": Oversize(),
 }
 _FORMS: Mapping[str, tuple[str, Callable[[str], Order]]] = {
     "!tokens": ("!tokens N DELAY_S", _read_tokens),

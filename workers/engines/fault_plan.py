@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from .fault_orders import After, Echo, Freeze, Garbage, Leak, Order, Tokens
+from .fault_orders import After, Echo, Freeze, Garbage, Leak, Order, Oversize, Tokens
 
 STOP, LENGTH = "stop", "length"
 
@@ -26,7 +26,7 @@ def make_plan(order: Order, prompt: str, token_delay: float = 0.0) -> Plan:
             return Plan(after=words(prompt), delay=token_delay)
         case Tokens(count, delay):
             return Plan(after=tokens(count), delay=delay)
-        case Leak() | Garbage() | Freeze():
+        case Leak() | Garbage() | Oversize() | Freeze():
             return Plan((), order, words(prompt), token_delay)
         case After(count, inner):
             plan = make_plan(inner, prompt, token_delay)

@@ -1,0 +1,166 @@
+"""Who could be ended to make room, and who of them goes first. Pure, and never a walk over all instances.
+
+First go those without work, the least valuable first: idle time ÷ load time, where load times count in powers of two.
+They vary by that much from load to load, and it makes the order within a power of two the order of idling, which does
+not change with time. Then those that still have work but have had their room for long enough, the longest first.
+"""
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from typing import NamedTuple
+
+from .room import Share
+from .slots import InstanceSlots, ModelState
+
+NONE = Share()
+
+
+class Entry(NamedTuple):
+    """An instance and since when it is what the book says; `number` orders those of the same time."""
+
+    since: float
+    number: int
+    slots: InstanceSlots
+
+
+class Book:
+    """Instances in the order of `since`, apart by load time and by whether they have a GPU slot; and their sum."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.memory = 0
+        self.gpu = 0
+        self._shelves: dict[tuple[bool, int], list[Entry]] = {}
+        self._entries: dict[InstanceSlots, tuple[tuple[bool, int], Entry]] = {}
+
+    def enter(self, slots: InstanceSlots, since: float, power: int = 0) -> None:
+        """Enter an instance; `power` is the power of two of its load time."""
+        shelf, entry = (slots.share.gpu > 0, power), Entry(since, slots.number, slots)
+        self._entries[slots] = shelf, entry
+        insort(self._shelves.setdefault(shelf, []), entry)
+        self.memory += slots.share.memory
+        self.gpu += slots.share.gpu
+
+    def strike(self, slots: InstanceSlots) -> None:
+        """Take out an instance that is in."""
+        shelf, entry = self._entries.pop(slots)
+        entries = self._shelves[shelf]
+        del entries[bisect_left(entries, entry)]
+        if not entries:
+            del self._shelves[shelf]
+        self.memory -= slots.share.memory
+        self.gpu -= slots.share.gpu
+
+    def of(self, state: ModelState) -> list[InstanceSlots]:
+        """Return the instances of one model."""
+        return [slots for slots in state.instances.values() if slots in self._entries]
+
+    def in_order(self, key: Callable[[Entry], float], *, gpu: bool) -> Iterator[InstanceSlots]:
+        """Yield the instances, or with `gpu` those with a GPU slot, by a key that follows `since` on each shelf."""
+        shelves = [entries for (has_gpu, _), entries in self._shelves.items() if has_gpu or not gpu]
+        return (entry.slots for entry in merge(*shelves, key=key))
+
+
+class Tenants:
+    """The books of the instances that may be ended, brought up to date only when somebody asks."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._idle = Book()
+        self._overdue = Book()
+        self._listed: dict[InstanceSlots, tuple[Book, float]] = {}
+        self._changed: dict[ModelState, None] = {}
+
+    def note(self, state: ModelState) -> None:
+        """Something of a model or of its instances has changed."""
+        self._changed[state] = None
+
+    def forget(self, slots: InstanceSlots) -> None:
+        """An instance is gone."""
+        known = self._listed.pop(slots, None)
+        if known is not None:
+            known[0].strike(slots)
+
+    def forget_model(self, state: ModelState) -> None:
+        """A model is no more."""
+        self._changed.pop(state, None)
+
+    def choose(self, needed: Share, available: Share, now: float, contender: ModelState) -> list[InstanceSlots]:
+        """Return who has to leave so that `available` comes to cover `needed`; none if all of them do not suffice."""
+        for state in self._changed:
+            self._review(state)
+        self._changed.clear()
+        idle, overdue = self._idle, self._overdue
+        possible = Share(available.memory + idle.memory, available.gpu + idle.gpu)
+        if possible.covers(needed):
+            return choose_leavers(needed, available, lambda gpu: self._idle_ones(now, gpu=gpu))
+        possible = Share(possible.memory + overdue.memory, possible.gpu + overdue.gpu)
+        for slots in overdue.of(contender):  # none of its own is idle while it wants more
+            possible = possible - slots.share
+        if not possible.covers(needed):
+            return []
+        return choose_leavers(needed, available, lambda gpu: self._all(now, contender, gpu=gpu))
+
+    def _idle_ones(self, now: float, *, gpu: bool) -> Iterator[InstanceSlots]:
+        return self._idle.in_order(lambda entry: (entry.since - now) / 2.0 ** power_of(entry.slots), gpu=gpu)
+
+    def _all(self, now: float, contender: ModelState, *, gpu: bool) -> Iterator[InstanceSlots]:
+        yield from self._idle_ones(now, gpu=gpu)
+        for slots in self._overdue.in_order(lambda entry: entry.since, gpu=gpu):
+            if slots.model != contender.name:
+                yield slots
+
+    def _review(self, state: ModelState) -> None:
+        """Enter those of a model's instances that may be ended: as many as it has beyond `min_instances`."""
+        there: Iterable[InstanceSlots] = state.instances.values()
+        keeps = state.limits.min_instances
+        spare = state.ready
+        if keeps:
+            spare -= keeps + sum(bool(slots.yields_to) for slots in there)
+            there = sorted(there, key=lambda slots: (slots.running > 0, slots.idle_since))
+        for slots in there:
+            has_work = slots.running > 0 or state.queue.size > 0
+            book = self._overdue if has_work else self._idle
+            if not slots.ready or slots.yields_to or spare <= 0 or (has_work and not slots.overdue):
+                self.forget(slots)
+                continue
+            spare -= 1
+            since = slots.since if has_work else slots.idle_since
+            known = self._listed.get(slots)
+            if known != (book, since):
+                self.forget(slots)
+                self._listed[slots] = book, since
+                book.enter(slots, since, 0 if has_work else power_of(slots))
+
+
+def power_of(slots: InstanceSlots) -> int:
+    """Return the power of two of its load time in seconds, from a millisecond upwards."""
+    return math.frexp(max(slots.load_seconds, 0.001))[1]
+
+
+def choose_leavers(
+    needed: Share, available: Share, in_order: Callable[[bool], Iterable[InstanceSlots]]
+) -> list[InstanceSlots]:
+    """Take them in order until `available` comes to cover `needed`, first for the GPU slot; nobody for nothing.
+
+    `in_order` returns the candidates, with true only those with a GPU slot; all together they have to suffice. One
+    whose leaving turns out not to be necessary stays.
+    """
+    leavers: list[InstanceSlots] = []
+    for kind, gpu in ((Share(gpu=needed.gpu), True), (needed, False)):
+        if available.covers(kind):
+            continue
+        for slots in in_order(gpu):
+            if slots not in leavers:
+                leavers.append(slots)
+                available = available + slots.share
+                if available.covers(kind):
+                    break
+    for slots in tuple(leavers):
+        without = available - slots.share
+        if without.covers(needed):
+            leavers.remove(slots)
+            available = without
+    return leavers
