@@ -32,7 +32,8 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def _show(request: web.Request) -> web.Response:
-    return _json({"data": await ask(request.app[GATEWAY].client, request.path.rpartition("/")[2])})
+    view = request.path.rpartition("/")[2]
+    return _json({view: await ask(request.app[GATEWAY].client, view)})
 
 
 async def _change_model(request: web.Request) -> web.Response:

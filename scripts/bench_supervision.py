@@ -181,7 +181,7 @@ class Bench:
 
     async def _held(self) -> tuple[float, int]:
         await self._idle("stream")  # a process that starts, or is not reaped yet, has descriptors of its own
-        return status_mb(self._supervisor, "RssAnon"), sum(1 for _ in Path(f"/proc/{self._supervisor}/fd").iterdir())
+        return held_by(self._supervisor)
 
     def _body(self, model: str, prompt: str, *, stream: bool) -> dict[str, Any]:
         self._asked += 1
@@ -215,6 +215,11 @@ class Bench:
                     if death["pid"] == pid:
                         return float(death["at"])
                 await asyncio.sleep(0.005)
+
+
+def held_by(pid: int) -> tuple[float, int]:
+    """Return the private memory of a process in megabytes, and how many descriptors it has."""
+    return status_mb(pid, "RssAnon"), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def spread(seconds: list[float]) -> Spread:

@@ -8,21 +8,25 @@ so the calls are timed in stretches, and the fastest of several replays of each 
 
 First everything fits into memory, so that the sizes differ in nothing but size; then there is memory for 50 instances,
 and models swap. Decisions are the scheduler's orders (assign, spawn, drain); for one of them it is called some four
-times, two of them to say when it is due next, as the supervisor asks after every event.
+times, two of them to say when it is due next, as the supervisor asks after every event. The sizes differ in their mix
+of decisions, a load costing more than a job; so the medians of single calls are shown too (`KINDS`).
 
     .venv/bin/python scripts/simulate_scheduler.py [--models 1000] [--jobs 100000] [--seed 1] [--json]
 """
 
 import argparse
+import contextlib
 import gc
 import json
 import sys
 import time
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from simulated_world import Call, Plan, Tally, World
 
+KINDS = ("submit", "finish", "next_due")
 STRETCH = 1000
 """Calls that are timed together: some 5 ms."""
 
@@ -37,7 +41,7 @@ class Figures:
     calls: int
     decisions_per_second: float
     us_per_decision: float
-    us_per_call: float
+    us_medians: dict[str, float]
 
 
 def make(bound: dict[str, Any], calls: list[Call]) -> int:
@@ -75,11 +79,26 @@ def replay(plan: Plan, world: World) -> list[float]:
     return seconds
 
 
+def medians(plan: Plan, world: World) -> dict[str, float]:
+    """Return the median µs of a call of each of `KINDS`, calls being timed one by one."""
+    scheduler = plan.scheduler()
+    spent: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    for call in world.calls:
+        method = getattr(scheduler, call.method)
+        began = time.perf_counter_ns()
+        with contextlib.suppress(*(() if call.refused is None else (call.refused,))):
+            method(*call.args, **call.options)
+        if call.method in spent:
+            spent[call.method].append(time.perf_counter_ns() - began)
+    return {kind: median(times) / 1e3 for kind, times in spent.items()}
+
+
 def measure(plan: Plan, repeats: int) -> Figures:
     print(f"{plan.models:,} models, room for {plan.room or 'all'}, {plan.jobs:,} jobs ...", file=sys.stderr)
     world = World(plan)
     world.run()
     seconds = sum(map(min, zip(*(replay(plan, world) for _ in range(repeats)), strict=True)))
+    singles = [medians(plan, world) for _ in range(repeats)]
     decisions, calls = world.tally.decisions, len(world.calls)
     return Figures(
         models=plan.models,
@@ -88,14 +107,14 @@ def measure(plan: Plan, repeats: int) -> Figures:
         calls=calls,
         decisions_per_second=decisions / seconds,
         us_per_decision=seconds / decisions * 1e6,
-        us_per_call=seconds / calls * 1e6,
+        us_medians={kind: min(one[kind] for one in singles) for kind in KINDS},
     )
 
 
 def table(figures: list[Figures]) -> str:
     columns = ["models", "memory for", "jobs", "refused", "loads", "swaps", "TTL ends", "crashes", "calls", "decisions"]
-    columns += ["decisions/s", "µs a decision", "ratio", "µs a call", "ratio"]
-    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    columns += ["decisions/s", "µs a decision", "ratio", *(f"{kind}, µs | ratio" for kind in KINDS)]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * (len(columns) + len(KINDS)) + "|"]
     base = figures[0]
     for one in figures:
         tally = one.tally
@@ -103,7 +122,8 @@ def table(figures: list[Figures]) -> str:
         counts += [tally.decisions, round(one.decisions_per_second)]
         cells = [f"{one.models:,}", f"{one.room or 'all'}", *(f"{count:,}" for count in counts)]
         cells += [f"{one.us_per_decision:.1f}", f"{one.us_per_decision / base.us_per_decision:.2f}"]
-        cells += [f"{one.us_per_call:.1f}", f"{one.us_per_call / base.us_per_call:.2f}"]
+        for kind, spent in one.us_medians.items():
+            cells += [f"{spent:.1f}", f"{spent / base.us_medians[kind]:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from infsup.protocol.runtime import RuntimeDirectoryError, runtime_directory
 
+from .allocator import return_large_blocks
 from .config import ConfigError, find_config
 from .gateway_process import ListenError
 from .local_config import LocalConfig, load_here, log_warnings
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         directory = runtime_directory(path, arguments.runtime_dir)
         set_up_logging(config.log.level, config.log.format)
         log_warnings(local.warnings)
+        return_large_blocks()
         gc.freeze()  # what was imported stays for ever: the collector need not look at it
         asyncio.run(_serve(local, directory, read_config))
     except ConfigError as error:

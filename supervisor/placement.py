@@ -32,13 +32,16 @@ def choose_place(state: ModelState, head: Waiting, family: AbstractSet[str] = NO
         for slot in instance.slots:
             if slot.job is not None:
                 continue
-            worth = 2 * _shared(slot.context, prefix) if slot.context else 1
+            context = slot.context
+            worth = 2 * _shared(context, prefix) if context else 1
             if worth > best_worth or (worth == best_worth and slot.used_at < best_used_at):
                 best, best_worth, best_used_at = (instance, slot), worth, slot.used_at
     return None if best is None else Place(*best, fresh=best_worth > 0 or not prefix)
 
 
 def _shared(context: tuple[bytes, ...], prefix: tuple[bytes, ...]) -> int:
+    if not prefix or context[0] != prefix[0]:  # the usual case, without the loop
+        return 0
     count = 0
     for ours, theirs in zip(context, prefix, strict=False):
         if ours != theirs:

@@ -3,6 +3,8 @@
 First go those without work, the least valuable first: idle time ÷ load time, where load times count in powers of two.
 They vary by that much from load to load, and it makes the order within a power of two the order of idling, which does
 not change with time. Then those that still have work but have had their room for long enough, the longest first.
+
+`min_instances` keeps the rest; but of a model that can do without a GPU it keeps an instance, not the GPU slot.
 """
 
 import math
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from typing import NamedTuple
 
-from .room import Share
+from .room import Gpu, Share
 from .slots import InstanceSlots, ModelState
 
 NONE = Share()
@@ -71,6 +73,8 @@ class Tenants:
         self._idle = Book()
         self._overdue = Book()
         self._listed: dict[InstanceSlots, tuple[Book, float]] = {}
+        self._movable: set[InstanceSlots] = set()
+        """Kept by `min_instances`, in a GPU slot that the model does not need."""
         self._changed: dict[ModelState, None] = {}
 
     def note(self, state: ModelState) -> None:
@@ -79,6 +83,7 @@ class Tenants:
 
     def forget(self, slots: InstanceSlots) -> None:
         """An instance is gone."""
+        self._movable.discard(slots)
         known = self._listed.pop(slots, None)
         if known is not None:
             known[0].strike(slots)
@@ -92,6 +97,18 @@ class Tenants:
         for state in self._changed:
             self._review(state)
         self._changed.clear()
+        moved = self._movers(needed.gpu - available.gpu)
+        # Only their GPU slot comes free: they start again on the processor, with the same memory.
+        return moved + self._leavers(needed, Share(available.memory, available.gpu + len(moved)), now, contender)
+
+    def _movers(self, lacking: int) -> list[InstanceSlots]:
+        """Return instances that `min_instances` keeps but that need no GPU, if nobody else can give those slots."""
+        short = lacking - self._idle.gpu - self._overdue.gpu
+        if short <= 0 or short > len(self._movable):
+            return []
+        return sorted(self._movable, key=lambda slots: (slots.running > 0, slots.idle_since, slots.number))[:short]
+
+    def _leavers(self, needed: Share, available: Share, now: float, contender: ModelState) -> list[InstanceSlots]:
         idle, overdue = self._idle, self._overdue
         possible = Share(available.memory + idle.memory, available.gpu + idle.gpu)
         if possible.covers(needed):
@@ -123,8 +140,11 @@ class Tenants:
         for slots in there:
             has_work = slots.running > 0 or state.queue.size > 0
             book = self._overdue if has_work else self._idle
-            if not slots.ready or slots.yields_to or spare <= 0 or (has_work and not slots.overdue):
+            stays = not slots.ready or bool(slots.yields_to) or (has_work and not slots.overdue)
+            if stays or spare <= 0:
                 self.forget(slots)
+                if not stays and slots.share.gpu and state.limits.needs.gpu is Gpu.AUTO:
+                    self._movable.add(slots)
                 continue
             spare -= 1
             since = slots.since if has_work else slots.idle_since

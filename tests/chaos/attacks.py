@@ -27,12 +27,14 @@ class Attack:
 def find_unexplained(deaths: Iterable[Mapping[str, Any]], attacks: Sequence[Attack]) -> list[str]:
     """Return the deaths (as the server tells them) of workers that nothing was done to, in words.
 
-    So nobody may die of a supervisor that was stopped, of a busy box, or of what strangers send.
+    So nobody may die of a supervisor that was stopped, of a busy box, or of what strangers send. A worker without a job
+    that was told to leave and was too slow is no death in this sense: on a busy box that happens.
     """
     return [
         f"{death['instance']} died without a fault: {death['cause']}"
         for death in deaths
         if not BY_NAME[death["model"]].dies
+        and not death["cause"].startswith("did not leave within")
         and not any(
             attack.model == death["model"] and attack.began <= death["at"] <= attack.ended + AFTERMATH_S
             for attack in attacks

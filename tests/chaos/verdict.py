@@ -6,6 +6,7 @@ from .attacks import find_unexplained
 from .campaign import Findings
 from .client import Ending, Outcome
 from .landscape import BYSTANDER, MODELS, RENEWED
+from .plan import Manner
 
 GROWTH_DESCRIPTORS = 3
 """How many more descriptors the supervisor may hold afterwards: ZeroMQ closes a stranger's connections lazily."""
@@ -38,6 +39,8 @@ def _unexpected(outcome: Outcome, gateway_kills: Sequence[float]) -> str:
     if outcome.ending is not Ending.ERROR:
         return ""
     allowed = {"deadline_exceeded"} if request.timeout_s is not None else set[str]()
+    if request.manner is Manner.ORDERS and "!hang" in request.prompt:
+        allowed.add("deadline_exceeded")  # beside jobs that get on, its worker does make progress
     if request.pause_s:
         allowed.add("slow_consumer")
     if request.model != BYSTANDER and not request.model.startswith(RENEWED):

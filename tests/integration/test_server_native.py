@@ -39,7 +39,7 @@ class Call(threading.Thread):
 
 
 def jobs(server: RealServer) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = server.get("/infsup/v1/jobs")[1]["data"]
+    found: list[dict[str, Any]] = server.get("/infsup/v1/jobs")[1]["jobs"]
     return found
 
 
@@ -79,7 +79,7 @@ def test_delete_of_another_clients_job_is_404_and_it_goes_on(tmp_path: Path) -> 
         call.start()
 
         def listed() -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = server.request("GET", "/infsup/v1/jobs", headers=mine)[1]["data"]
+            found: list[dict[str, Any]] = server.request("GET", "/infsup/v1/jobs", headers=mine)[1]["jobs"]
             return found
 
         wait_for(lambda: len(listed()) == 1, 10, server.output)
@@ -98,10 +98,10 @@ def test_ready_before_min_instances_are_up_is_503_and_then_200(tmp_path: Path) -
 
 
 def test_views_show_models_instances_and_deaths(faults: RealServer) -> None:
-    assert {model["id"] for model in faults.get("/infsup/v1/models")[1]["data"]} == {"echo", "other", "vectors"}
-    instance = next(one for one in faults.get("/infsup/v1/instances")[1]["data"] if one["model"] == "echo")
+    assert {model["id"] for model in faults.get("/infsup/v1/models")[1]["models"]} == {"echo", "other", "vectors"}
+    instance = next(one for one in faults.get("/infsup/v1/instances")[1]["instances"] if one["model"] == "echo")
     assert faults.request("DELETE", f"/infsup/v1/instances/{instance['id']}")[0] == 200
-    wait_for(lambda: instance["id"] in {one["instance"] for one in faults.get("/infsup/v1/deaths")[1]["data"]}, 10)
+    wait_for(lambda: instance["id"] in {one["instance"] for one in faults.get("/infsup/v1/deaths")[1]["deaths"]}, 10)
     faults.wait_idle("echo")
 
 

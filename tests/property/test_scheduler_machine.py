@@ -7,6 +7,7 @@ holds the scheduler's answers against it. 2,100 runs in three parts, one for eac
 from collections import Counter
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,7 @@ from infsup.supervisor.decisions import Assign, Decision, Drain, ModelLimits, Qu
 from infsup.supervisor.room import Gpu, Needs, Share
 from infsup.supervisor.scheduler import Scheduler
 
+pytestmark = pytest.mark.timeout(600)  # 15 s of CPU each, but a busy machine may take its time
 TOTAL = Share(memory=100, gpu=1)
 MODELS = {
     "one": ModelLimits("one", ttl=5.0, max_queue=4),

@@ -89,3 +89,35 @@ def test_instances_that_come_and_go_leave_nothing_behind() -> None:
                 scheduler.instance_reaped("m", decision.instance, now)
     gc.collect()
     assert sum(isinstance(thing, InstanceSlots) for thing in gc.get_objects()) < 200
+
+
+def test_instance_kept_by_min_instances_gives_its_gpu_slot_up_if_it_can_do_without() -> None:
+    scheduler = serving(ModelLimits("chat", min_instances=1, needs=Needs(gpu=Gpu.AUTO)))
+    scheduler.set_model(ModelLimits("image", needs=Needs(gpu=Gpu.MUST)))
+    assert scheduler.submit("image", "j", 1.0) == [Drain("chat-1", "room for image")]
+    assert scheduler.instance_reaped("chat", "chat-1", 2.0) == [
+        Spawn("image", "image-2", gpu=True),
+        Spawn("chat", "chat-3"),
+    ]
+
+
+def test_instance_kept_by_min_instances_with_work_gives_its_gpu_slot_up_when_patience_is_over() -> None:
+    scheduler = serving(ModelLimits("chat", min_instances=1, needs=Needs(gpu=Gpu.AUTO)))
+    scheduler.set_model(ModelLimits("image", needs=Needs(gpu=Gpu.MUST)))
+    scheduler.submit("chat", "long", 1.0)
+    assert scheduler.submit("image", "j", 1.0) == []
+    due = scheduler.next_due(1.0)
+    assert due is not None
+    assert scheduler.due(due) == []
+    assert scheduler.submit("chat", "later", due) == []
+    assert scheduler.finish("chat-1", "long", due + 1) == [Drain("chat-1", "room for image")]
+
+
+def test_instance_kept_by_min_instances_is_not_ended_for_memory() -> None:
+    scheduler = serving(ModelLimits("chat", min_instances=1, needs=Needs(memory=6, gpu=Gpu.AUTO)))
+    scheduler.set_model(ModelLimits("big", needs=Needs(memory=4, gpu=Gpu.MUST)))
+    assert scheduler.submit("big", "j", 1.0) == [Drain("chat-1", "room for big")]
+    assert scheduler.instance_reaped("chat", "chat-1", 2.0) == [
+        Spawn("big", "big-2", gpu=True),
+        Spawn("chat", "chat-3"),
+    ]
