@@ -101,6 +101,9 @@ def _shown(place: Path) -> str:
 
 def _read_text(place: Path, file: str) -> str:
     try:
+        if not (place.is_file() or place.is_dir()) and place.exists():
+            # To open a pipe waits for a writer: a reload would wait for ever, and no later one could begin.
+            raise ConfigError([Problem("", "a pipe or a device", _WANTED, "it could not be read again", file)])
         with place.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
     except IsADirectoryError:

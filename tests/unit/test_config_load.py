@@ -1,5 +1,6 @@
 """Finding, reading and checking whole configurations."""
 
+import os
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -158,6 +159,11 @@ def test_load_config_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert "infsup.toml:2: found a byte that is not UTF-8 text: 0xff" in read_error(tmp_path / "infsup.toml")
     assert "found a file that cannot be read" in read_error(tmp_path / "infsup.toml" / "x")
     assert "found a file that cannot be read" in read_error(Path("a\0b"))
+
+
+def test_load_config_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    assert "found a pipe or a device (it could not be read again)" in read_error(tmp_path / "pipe.toml")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from infsup.protocol.errors import EngineMissing
 from infsup.protocol.messages import Beat
+from infsup.supervisor.config import parse_config
 from infsup.supervisor.cores import CoreLeases, threads_for
 from infsup.supervisor.deaths import describe_exit, find_stacks
 from infsup.supervisor.health import HealthLimits, find_stall
@@ -104,7 +105,8 @@ def test_threads_for_shares_the_cores(wanted: int, instances: int, cores: int, t
 def make_instance(state: State = State.BUSY) -> Instance:
     steps: list[Transition] = []
     process = ChildProcess("m-1", lambda _child: None, LogRing())
-    instance = Instance("m-1", "m", "fault", b"", process, (), False, 0.0, steps.append, lambda: 0.0)  # noqa: FBT003
+    config = parse_config({"models": {"m": {"task": "text-completion", "engine": "fault"}}}, None, {}).models["m"]
+    instance = Instance("m-1", "m", config, b"", process, (), False, 0.0, steps.append, lambda: 0.0)  # noqa: FBT003
     instance.state = state
     return instance
 
