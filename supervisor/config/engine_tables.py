@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from .models import ModelConfig
 from .problems import Findings, KeyPath
-from .rules import Refused, Rule, flag, number, text, whole
+from .rules import Refused, Rule, choice, flag, number, text, whole
 
 _MAX_INT = 2**63 - 1
 _MAX_STOPS = 16
@@ -46,6 +46,11 @@ def _is_bias(value: object) -> bool:
 def _is_prompt(value: object) -> bool:
     ids = cast("list[object]", value) if isinstance(value, list) else [None]
     return isinstance(value, str) or all(isinstance(one, int) and not isinstance(one, bool) for one in ids)
+
+
+def _are_shares(value: object) -> bool:
+    shares = cast("list[object]", value) if isinstance(value, list) else None
+    return shares is not None and len(shares) <= _MAX_DEVICES and all(_passes(number(), one) for one in shares)
 
 
 def _is_table(value: object) -> bool:
@@ -93,6 +98,23 @@ _TEXT_DEFAULTS: Mapping[str, Rule] = {
 }
 _CHAT_TEMPLATE = text("(?s:.*)", "a Jinja template")
 _SECONDS = number()
+_CACHE_TYPE = choice("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+_MAX_DEVICES = 16
+_LLAMA_OPTIONS: Mapping[str, Rule] = {
+    "chat_template": _CHAT_TEMPLATE,
+    "ubatch_size": whole(0, special="0 for batch_size, at most 512"),
+    "prefill_chunk": whole(0, special="0 for what prefill_factor allows"),
+    "prefill_factor": number(1, 1000, above=True),
+    "kv_cells": whole(0, special="0 for parallel × context_size"),
+    "cache_type_k": _CACHE_TYPE,
+    "cache_type_v": _CACHE_TYPE,
+    "flash_attention": choice("auto", "on", "off"),
+    "mmap": flag(),
+    "offload_kqv": flag(),
+    "threads_batch": whole(0, 4096, "0 for cpu_threads"),
+    "main_gpu": whole(0, _MAX_DEVICES - 1),
+    "tensor_split": _allow(f"a list of at most {_MAX_DEVICES} numbers, 0 or more", _are_shares),
+}
 
 ENGINE_DEFAULTS: Mapping[str, Mapping[str, Rule]] = {
     "llama-cpp": _TEXT_DEFAULTS,
@@ -102,7 +124,7 @@ ENGINE_DEFAULTS: Mapping[str, Mapping[str, Rule]] = {
 """The request parameters that a model may have defaults for."""
 
 ENGINE_OPTIONS: Mapping[str, Mapping[str, Rule]] = {
-    "llama-cpp": {"chat_template": _CHAT_TEMPLATE},
+    "llama-cpp": _LLAMA_OPTIONS,
     "onnx": {"chat_template": _CHAT_TEMPLATE, "onnx_file": text(".*", "the name of an .onnx file in the directory")},
     "fault": {
         "load_delay": _SECONDS,

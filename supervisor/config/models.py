@@ -104,8 +104,8 @@ class ModelConfig(Table):
     )
     parallel: Annotated[int, whole(1, 256)] = Field(
         default=1,
-        description="Sequences that one instance decodes together; it holds `parallel` × `context_size` tokens. "
-        "Not used yet, except by the engine `fault` with `options.capacity`.",
+        description="Sequences that one instance of `llama-cpp` decodes together; it holds `parallel` × `context_size` "
+        "tokens. The engine `fault` has `options.capacity`.",
     )
     max_queue: _Count = Field(
         default=512, description="Jobs that may wait without a place in an instance. More get status 429."

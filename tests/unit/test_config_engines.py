@@ -13,8 +13,8 @@ from infsup.supervisor.config.engine_tables import ENGINE_DEFAULTS, ENGINE_OPTIO
 from infsup.supervisor.config.engines import ENGINES, SERVED
 from infsup.supervisor.config.rules import Refused, Rule
 from infsup.workers import registry
+from infsup.workers.engines import llama_cpp_options
 from infsup.workers.engines.fault_options import FaultOptions, read_options
-from infsup.workers.engines.llama_cpp import LlamaCppEngine
 from infsup.workers.engines.onnx import OnnxEngine
 from infsup.workers.generation import params
 from infsup.workers.generation.checks import Number
@@ -90,7 +90,7 @@ def test_defaults_allow_what_the_worker_allows(name: str) -> None:
 
 def test_options_have_the_names_that_the_engines_know() -> None:
     assert set(ENGINE_OPTIONS["onnx"]) == OnnxEngine.options
-    assert set(ENGINE_OPTIONS["llama-cpp"]) == LlamaCppEngine.options
+    assert set(ENGINE_OPTIONS["llama-cpp"]) == llama_cpp_options.OPTIONS
     assert set(ENGINE_OPTIONS["fault"]) == {field.name for field in fields(FaultOptions)}
 
 
@@ -101,3 +101,10 @@ def test_options_of_fault_allow_what_the_worker_allows(name: str) -> None:
             continue  # 300 thousand million years
         wanted = worker_passes(lambda value=value: read_options({name: value}))
         assert rule_passes(ENGINE_OPTIONS["fault"][name], value) == wanted, value
+
+
+@pytest.mark.parametrize("name", ENGINE_OPTIONS["llama-cpp"])
+def test_options_of_llama_cpp_allow_what_the_worker_allows(name: str) -> None:
+    for value in [*values_for(vars(llama_cpp_options)["_READERS"][name]), "q8_0", "auto", [0.5, 2], [1] * 17, [-1]]:
+        wanted = worker_passes(lambda value=value: llama_cpp_options.read_options({name: value}))
+        assert rule_passes(ENGINE_OPTIONS["llama-cpp"][name], value) == wanted, value

@@ -2,6 +2,8 @@
 
 import ctypes
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,15 @@ from infsup.protocol.errors import ModelUnavailable, OutOfMemory
 from infsup.protocol.spec import DeviceSpec, ModelSpec
 from infsup.workers.engine import ModelInfo, Report
 from infsup.workers.generation.choose_template import choose_template
+from infsup.workers.generation.template import ChatTemplate
+from infsup.workers.generation.vocabulary import Vocabulary
 
+from .llama_cpp_batch import Pace
+from .llama_cpp_batcher import Batcher
+from .llama_cpp_context import LlamaContext
 from .llama_cpp_library import load_library
-from .llama_cpp_model import LlamaTextModel
+from .llama_cpp_options import MAX_DEVICES, LlamaOptions, read_options
+from .llama_cpp_slots import Slots
 from .llama_cpp_vocabulary import read_vocabulary
 
 MAX_UBATCH = 512
@@ -19,13 +27,45 @@ MAX_CONTEXT = 2**31 - 1
 _log = logging.getLogger(__name__)
 
 
-def load_text_model(spec: ModelSpec, report: Report) -> tuple[LlamaTextModel, ModelInfo]:
-    """Load what a definition names. Raises `ModelUnavailable` saying what is wrong with the file."""
+@dataclass(eq=False, slots=True)
+class LoadedModel:
+    """A model that answers requests; it is a `PromptModel`. `close` frees it."""
+
+    vocabulary: Vocabulary
+    template: ChatTemplate | None
+    no_template: str
+    context_size: int
+    context: LlamaContext
+    batcher: Batcher
+    info: ModelInfo
+
+    def close(self) -> None:
+        """Free everything."""
+        self.context.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """`sequence`, `batch`, `ubatch` and `cells` are in tokens."""
+
+    sequence: int
+    parallel: int
+    batch: int
+    ubatch: int
+    cells: int
+
+
+def load_model(spec: ModelSpec, report: Report) -> LoadedModel:
+    """Load what a definition names.
+
+    Raises `ModelUnavailable` saying what is wrong with the file, `InvalidRequest` for a wrong option, `OutOfMemory`.
+    """
+    options = read_options(spec.options)
     path = check_gguf(spec.file)
     library, _ = load_library()
-    model = _load_model(path, spec.device, report)
+    model = _load_weights(path, spec.device, options, report)
     try:
-        return _with_context(library, model, spec, path)
+        return _with_context(library, model, spec, options, path)
     except BaseException:
         library.llama_model_free(model)
         raise
@@ -48,13 +88,20 @@ def check_gguf(file: str) -> Path:
     return path
 
 
-def _load_model(path: Path, device: DeviceSpec, report: Report) -> Any:
+def _load_weights(path: Path, device: DeviceSpec, options: LlamaOptions, report: Report) -> Any:
     library, log = load_library()
     params = library.llama_model_default_params()
     if device.gpu and not library.llama_supports_gpu_offload():
         _log.warning("this llama-cpp-python was built without GPU support: the model runs on the CPU")
     params.n_gpu_layers = device.gpu_layers if device.gpu else 0
-    params.load_mode = library.LLAMA_LOAD_MODE_MMAP_MLOCK if device.mem_lock else library.LLAMA_LOAD_MODE_MMAP
+    params.load_mode = (
+        (library.LLAMA_LOAD_MODE_MMAP if options.mmap else library.LLAMA_LOAD_MODE_NONE)
+        | (library.LLAMA_LOAD_MODE_MLOCK if device.mem_lock else 0)
+    )  # fmt: skip
+    params.main_gpu = options.main_gpu
+    shares = (ctypes.c_float * MAX_DEVICES)(*options.tensor_split)
+    if options.tensor_split:
+        params.tensor_split = shares
 
     def on_progress(_share: float, _user_data: object) -> bool:
         report.progress()
@@ -68,33 +115,47 @@ def _load_model(path: Path, device: DeviceSpec, report: Report) -> Any:
     return model
 
 
-def _with_context(library: Any, model: Any, spec: ModelSpec, path: Path) -> tuple[LlamaTextModel, ModelInfo]:
+def _with_context(library: Any, model: Any, spec: ModelSpec, options: LlamaOptions, path: Path) -> LoadedModel:
     _check_kind(library, model, path)
     trained = int(library.llama_model_n_ctx_train(model))
-    size = spec.context_size or trained
-    if not 0 < size <= MAX_CONTEXT:
-        raise ModelUnavailable(f"context_size: found {size}, allowed is 1 to {MAX_CONTEXT}", param="context_size")
+    sizes = _sizes(spec, options, trained)
+    vocabulary = read_vocabulary(library, model)
+    template, no_template = choose_template(spec.options, _templates(library, model), vocabulary)
+    device = "gpu" if spec.device.gpu and library.llama_supports_gpu_offload() else "cpu"
+    info = ModelInfo(sizes.sequence, device, _facts(library, model, trained))
+    raw = _make_context(library, model, spec.device, options, sizes)
+    try:
+        context = LlamaContext(library, model, raw, sizes.batch)
+        slots = Slots(sizes.parallel, sizes.cells, can_cut=context.can_cut)
+        pace = Pace(options.prefill_factor, options.prefill_chunk, sizes.batch)
+        batcher = Batcher(context, slots, pace, len(vocabulary.pieces))
+    except BaseException:
+        library.llama_free(raw)
+        raise
+    return LoadedModel(vocabulary, template, no_template, sizes.sequence, context, batcher, info)
+
+
+def _sizes(spec: ModelSpec, options: LlamaOptions, trained: int) -> _Sizes:
+    """Decide on the sizes: what does not fit together ends in an abort of the process inside llama.cpp.
+
+    Raises `ModelUnavailable`.
+    """
+    size, parallel = spec.context_size or trained, spec.parallel
+    cells = options.kv_cells or size * parallel
+    if not 0 < cells <= MAX_CONTEXT or size <= 0:
+        times = f" for each of {parallel} sequences" if parallel > 1 else ""
+        raise ModelUnavailable(
+            f"context_size: found {size}{times}, allowed are 1 to {MAX_CONTEXT} together", param="context_size"
+        )
+    if cells < size:
+        raise ModelUnavailable(
+            f"options.kv_cells: found {cells}, allowed is at least context_size, {size}", param="options.kv_cells"
+        )
     if size > trained:
         _log.warning("context_size %d is above the %d tokens that the model was trained with", size, trained)
-    batch_size = max(1, min(spec.batch_size, size))
-    context = _make_context(library, model, spec.device, size, batch_size)
-    try:
-        vocabulary = read_vocabulary(library, model)
-        text_model = LlamaTextModel(
-            library,
-            model,
-            context,
-            vocabulary=vocabulary,
-            template=choose_template(spec.options, _templates(library, model), vocabulary),
-            context_size=size,
-            batch_size=batch_size,
-        )
-    except BaseException:
-        library.llama_free(context)
-        raise
-
-    device = "gpu" if spec.device.gpu and library.llama_supports_gpu_offload() else "cpu"
-    return text_model, ModelInfo(size, device, _facts(library, model, trained))
+    batch = max(1, parallel, min(spec.batch_size, size))
+    ubatch = min(batch, options.ubatch_size or MAX_UBATCH)
+    return _Sizes(size, parallel, min(batch, cells), min(ubatch, cells), cells)
 
 
 def _check_kind(library: Any, model: Any, path: Path) -> None:
@@ -111,25 +172,35 @@ def _check_kind(library: Any, model: Any, path: Path) -> None:
         raise ModelUnavailable(f"{path} has no vocabulary: it cannot generate text", param="file")
 
 
-def _make_context(library: Any, model: Any, device: DeviceSpec, size: int, batch_size: int) -> Any:
+def _make_context(library: Any, model: Any, device: DeviceSpec, options: LlamaOptions, sizes: _Sizes) -> Any:
     _, log = load_library()
     params = library.llama_context_default_params()
-    params.n_ctx = size
-    params.n_batch = batch_size
-    params.n_ubatch = min(batch_size, MAX_UBATCH)
-    params.n_seq_max = 1
-    params.n_threads = params.n_threads_batch = max(1, device.cpu_threads)
+    params.n_ctx = sizes.cells
+    params.n_batch = sizes.batch
+    params.n_ubatch = sizes.ubatch
+    params.n_seq_max = sizes.parallel
+    params.kv_unified = True
+    params.n_threads = max(1, device.cpu_threads)
+    params.n_threads_batch = options.threads_batch or params.n_threads
+    params.type_k = getattr(library, f"GGML_TYPE_{options.cache_type_k.upper()}")
+    params.type_v = getattr(library, f"GGML_TYPE_{options.cache_type_v.upper()}")
+    params.flash_attn_type = _FLASH[options.flash_attention]
+    params.offload_kqv = options.offload_kqv
     params.no_perf = True
     log.take_errors()
     context = library.llama_init_from_model(model, params)
     if not context:
         reason = log.take_errors()
         kind = OutOfMemory if "alloc" in reason else ModelUnavailable
-        raise kind(f"llama.cpp cannot make a context of {size} tokens: {reason}", param="context_size")
+        raise kind(f"llama.cpp cannot make a context of {sizes.cells} tokens: {reason}", param="context_size")
     if not library.llama_get_memory(context):
         library.llama_free(context)
         raise ModelUnavailable("this is an embedding model: it cannot generate text", param="file")
     return context
+
+
+_FLASH: Mapping[str, int] = {"auto": -1, "off": 0, "on": 1}
+"""llama_flash_attn_type of llama.h."""
 
 
 def _templates(library: Any, model: Any) -> dict[str, str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from infsup.workers.generation.model import Sampling
 
+from .llama_cpp_context import LlamaContext
+
 _SEEDS = 2**32 - 1
 """llama.cpp takes 32 bits, of which the last value means "random"."""
 
@@ -12,16 +14,18 @@ _SEEDS = 2**32 - 1
 class ChainSampler:
     """Bias → penalties → top_k → top_p → min_p → temperature → a draw; or the best token at temperature 0."""
 
-    def __init__(self, library: Any, context: Any, size: int, sampling: Sampling, *, prompt: Sequence[int]) -> None:
+    def __init__(self, context: LlamaContext, size: int, sampling: Sampling, *, prompt: Sequence[int]) -> None:
         """`size` is that of the vocabulary, `prompt` what the penalties see at first."""
-        self._library, self._context = library, context
+        library = context.library
+        self._library, self._context = library, context.context
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         for sampler in _samplers(library, size, sampling, prompt):
             library.llama_sampler_chain_add(self._chain, sampler)
 
-    def sample(self) -> int:
-        """See `TokenSampler.sample`."""
-        return int(self._library.llama_sampler_sample(self._chain, self._context, -1))
+    def sample(self, at: int) -> int:
+        """Choose a token by the logits at this index of the last batch, and remember it for the penalties."""
+        token: int = self._library.llama_sampler_sample(self._chain, self._context, at)
+        return token
 
     def close(self) -> None:
         """Free the chain; harmless when called twice."""

@@ -48,16 +48,21 @@ class TokenSampler(Protocol):
         ...
 
 
-class TextModel(Protocol):
-    """One model with one sequence of tokens in its context; what is not the model's is shared by all engines.
+class PromptModel(Protocol):
+    """What has to be known of a model to turn a request into tokens.
 
-    `template` is None when the model has none and `no_template` then says why.
+    `template` is None when the model has none and `no_template` then says why. `context_size` is what one sequence
+    may hold, in tokens.
     """
 
     vocabulary: Vocabulary
     template: ChatTemplate | None
     no_template: str
     context_size: int
+
+
+class TextModel(PromptModel, Protocol):
+    """One model with one sequence of tokens in its context; what is not the model's is shared by all engines."""
 
     @property
     def used(self) -> int:

@@ -1,0 +1,72 @@
+"""Which tokens go into the next decode: pure decisions, without llama.cpp.
+
+Sequences that are being answered come first, with one token each, so that a long prompt does not stall them; prompts
+fill the rest. Beside answers, prompts get at most `chunk` tokens together, which bounds how long a step may take.
+"""
+
+from collections.abc import Sequence
+
+
+def share(prompts: Sequence[int], *, answers: int, batch: int, chunk: int) -> list[int]:
+    """Return how many tokens each of `prompts`, given by the tokens that it still lacks, gets in the next decode.
+
+    `answers` sequences take one token each; a decode holds `batch` tokens, more than `answers`. Prompts share
+    equally: none gets less than another unless it needs no more, but for single tokens, which the earlier ones get.
+    """
+    room = min(batch - answers, max(1, chunk)) if answers else batch
+    left, level = len(prompts), 0
+    for lacking in sorted(prompts):
+        level = room // left
+        if lacking > level:
+            break
+        room -= lacking
+        left -= 1
+    shares = [min(lacking, level) if left else lacking for lacking in prompts]
+    spare = room - left * level
+    for index, lacking in enumerate(prompts):
+        if left and spare and shares[index] < lacking:
+            shares[index] += 1
+            spare -= 1
+    return shares
+
+
+class Pace:
+    """Finds how many prompt tokens a step beside answers may read for it to take at most `factor` times as long.
+
+    It learns from durations: a step's without prompts, and what a prompt token adds to one. Not thread-safe.
+    """
+
+    FIRST, LOWEST = 64, 8
+    """Tokens before anything is known, and however slow reading is: prompts have to get on too."""
+    _WEIGHT = 0.2
+
+    def __init__(self, factor: float, fixed: int, batch: int) -> None:
+        """`factor` above 1; `fixed` tokens, if not 0, are the answer whatever is measured; `batch` is the most."""
+        self._factor = factor
+        self._fixed = fixed
+        self._batch = batch
+        self._step = 0.0
+        self._token = 0.0
+
+    @property
+    def chunk(self) -> int:
+        """The prompt tokens of one step beside answers."""
+        if self._fixed:
+            return min(self._fixed, self._batch)
+        if not self._step or not self._token:
+            return min(self.FIRST, self._batch)
+        return max(min(self.LOWEST, self._batch), min(self._batch, int((self._factor - 1) * self._step / self._token)))
+
+    def note(self, answers: int, read: int, seconds: float) -> None:
+        """Learn from a step that took `seconds` for so many answers and prompt tokens."""
+        if not answers:
+            return
+        if not read:
+            self._step = self._mean(self._step, seconds)
+        elif self._step:
+            # Not below a hundredth of a step: a lucky measurement must not let a whole prompt in.
+            added = max(seconds - self._step, 0.01 * self._step) / read
+            self._token = self._mean(self._token, added)
+
+    def _mean(self, old: float, new: float) -> float:
+        return old + self._WEIGHT * (new - old) if old else new
