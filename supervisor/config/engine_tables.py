@@ -102,6 +102,10 @@ _CACHE_TYPE = choice("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0
 _MAX_DEVICES = 16
 _LLAMA_OPTIONS: Mapping[str, Rule] = {
     "chat_template": _CHAT_TEMPLATE,
+    "context_shift": text(
+        r"error|drop-oldest|truncate-middle|[A-Za-z_][\w.]*:[A-Za-z_]\w*",
+        '"error", "drop-oldest", "truncate-middle" or "module:function"',
+    ),
     "ubatch_size": whole(0, special="0 for batch_size, at most 512"),
     "prefill_chunk": whole(0, special="0 for what prefill_factor allows"),
     "prefill_factor": number(1, 1000, above=True),

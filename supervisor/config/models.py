@@ -154,7 +154,7 @@ class ModelConfig(Table):
     preload: dict[str, Any] = Field(
         default_factory=dict[str, Any],
         description="What an instance reads ahead of the first request: `messages` (a chat) or `prefix` (a text). "
-        "Not used yet.",
+        "Requests that begin so need not read it again. Used by `llama-cpp`.",
     )
     grammars: dict[str, Any] = Field(
         default_factory=dict[str, Any],

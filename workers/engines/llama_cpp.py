@@ -9,7 +9,6 @@ from infsup.workers.engine import BatchEngine, Event, JobContext, ModelInfo, Rep
 from infsup.workers.generation.answer import new_writer, reseeded
 from infsup.workers.generation.engine import check_definition
 from infsup.workers.generation.params import read_params
-from infsup.workers.generation.prompts import build_prompt
 from infsup.workers.generation.resolve import resolve_sampling
 
 from .llama_cpp_batcher import Request
@@ -35,18 +34,19 @@ class LlamaCppEngine(BatchEngine):
         self._defaults = model.defaults
         self._loaded = load_model(model, report)
         self.capacity = model.parallel
-        if self._loaded.template is None:
+        if self._loaded.facts.template is None:
             self.tasks = frozenset({"text-completion"})
         return self._loaded.info
 
     def submit(self, job: Job, context: JobContext) -> None:
         """Take a job. Raises the errors of `read_params` and `build_prompt`."""
         model = self._model
+        facts = model.facts
         params = read_params(job.task, job.params, self._defaults)
-        prompt = build_prompt(model, params)
-        sampling = resolve_sampling(params, model.vocabulary, model.context_size)
+        prompt = model.shift.build(facts, params)
+        sampling = resolve_sampling(params, facts.vocabulary, facts.context_size)
         answers = [
-            (new_writer(model, params, prompt, index=index), reseeded(sampling, index)) for index in range(params.n)
+            (new_writer(facts, params, prompt, index=index), reseeded(sampling, index)) for index in range(params.n)
         ]
         model.batcher.submit(Request(job.id, context, prompt), answers)
 

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from infsup.protocol.errors import EngineFailure
+from infsup.workers.engine import Report
 
 _OK, _NO_ROOM, _ABORTED = 0, 1, 2
 """What llama_decode returns; below 0 are failures."""
@@ -113,6 +114,15 @@ class LlamaContext:
         if status == _ABORTED:
             return Decoded.ABORTED
         raise EngineFailure(f"llama.cpp failed: llama_decode returned {status}")
+
+    def ingest(self, sequence: int, tokens: Sequence[int], report: Report) -> None:
+        """Read tokens into an empty sequence. Raises `EngineFailure`."""
+        for start in range(0, len(tokens), self.batch_size):
+            chunk = tokens[start : start + self.batch_size]
+            self.add(sequence, chunk, start)
+            if self.decode() is not Decoded.YES:
+                raise EngineFailure("llama.cpp failed to read what is to be preloaded")
+            report.progress(len(chunk))
 
     def keep(self, sequence: int, count: int) -> int:
         """Forget all but a sequence's first `count` tokens; return what is left: some models can only forget all."""

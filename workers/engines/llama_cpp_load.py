@@ -3,7 +3,7 @@
 import ctypes
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from infsup.protocol.errors import ModelUnavailable, OutOfMemory
 from infsup.protocol.spec import DeviceSpec, ModelSpec
 from infsup.workers.engine import ModelInfo, Report
 from infsup.workers.generation.choose_template import choose_template
+from infsup.workers.generation.preload import read_preload
+from infsup.workers.generation.shift import ContextShift
 from infsup.workers.generation.template import ChatTemplate
 from infsup.workers.generation.vocabulary import Vocabulary
 
@@ -24,17 +26,27 @@ from .llama_cpp_vocabulary import read_vocabulary
 
 MAX_UBATCH = 512
 MAX_CONTEXT = 2**31 - 1
+MAX_SEQUENCES = 256
+"""LLAMA_MAX_SEQ of llama.cpp."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class LoadedModel:
-    """A model that answers requests; it is a `PromptModel`. `close` frees it."""
+class Facts:
+    """What prompts are made with: a `PromptModel`."""
 
     vocabulary: Vocabulary
     template: ChatTemplate | None
     no_template: str
     context_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that answers requests. `close` frees it."""
+
+    facts: Facts
+    shift: ContextShift
     context: LlamaContext
     batcher: Batcher
     info: ModelInfo
@@ -50,6 +62,7 @@ class _Sizes:
 
     sequence: int
     parallel: int
+    sequences: int
     batch: int
     ubatch: int
     cells: int
@@ -65,7 +78,7 @@ def load_model(spec: ModelSpec, report: Report) -> LoadedModel:
     library, _ = load_library()
     model = _load_weights(path, spec.device, options, report)
     try:
-        return _with_context(library, model, spec, options, path)
+        return _with_context(library, model, spec, options, path=path, report=report)
     except BaseException:
         library.llama_model_free(model)
         raise
@@ -115,24 +128,39 @@ def _load_weights(path: Path, device: DeviceSpec, options: LlamaOptions, report:
     return model
 
 
-def _with_context(library: Any, model: Any, spec: ModelSpec, options: LlamaOptions, path: Path) -> LoadedModel:
+def _with_context(
+    library: Any, model: Any, spec: ModelSpec, options: LlamaOptions, *, path: Path, report: Report
+) -> LoadedModel:
     _check_kind(library, model, path)
     trained = int(library.llama_model_n_ctx_train(model))
     sizes = _sizes(spec, options, trained)
     vocabulary = read_vocabulary(library, model)
-    template, no_template = choose_template(spec.options, _templates(library, model), vocabulary)
+    facts = Facts(
+        vocabulary, *choose_template(spec.options, _templates(library, model), vocabulary), context_size=sizes.sequence
+    )
+    preload = read_preload(facts, spec.preload)
+    shift = ContextShift(options.context_shift, preload)
+    sizes = _with_preload(sizes, len(preload.tokens))
     device = "gpu" if spec.device.gpu and library.llama_supports_gpu_offload() else "cpu"
     info = ModelInfo(sizes.sequence, device, _facts(library, model, trained))
     raw = _make_context(library, model, spec.device, options, sizes)
     try:
         context = LlamaContext(library, model, raw, sizes.batch)
-        slots = Slots(sizes.parallel, sizes.cells, can_cut=context.can_cut)
+        context.ingest(sizes.parallel, preload.tokens, report)
+        slots = Slots(sizes.parallel, sizes.cells, can_cut=context.can_cut, preloaded=preload.tokens)
         pace = Pace(options.prefill_factor, options.prefill_chunk, sizes.batch)
-        batcher = Batcher(context, slots, pace, len(vocabulary.pieces))
+        return LoadedModel(facts, shift, context, Batcher(context, slots, pace, len(vocabulary.pieces)), info)
     except BaseException:
         library.llama_free(raw)
         raise
-    return LoadedModel(vocabulary, template, no_template, sizes.sequence, context, batcher, info)
+
+
+def _with_preload(sizes: _Sizes, tokens: int) -> _Sizes:
+    """Add a sequence that holds the preloaded tokens. Raises `ModelUnavailable`."""
+    most = MAX_SEQUENCES - bool(tokens)
+    if sizes.parallel > most:
+        raise ModelUnavailable(f"parallel: found {sizes.parallel}, allowed is at most {most} here", param="parallel")
+    return replace(sizes, cells=sizes.cells + tokens, sequences=sizes.parallel + bool(tokens))
 
 
 def _sizes(spec: ModelSpec, options: LlamaOptions, trained: int) -> _Sizes:
@@ -155,7 +183,7 @@ def _sizes(spec: ModelSpec, options: LlamaOptions, trained: int) -> _Sizes:
         _log.warning("context_size %d is above the %d tokens that the model was trained with", size, trained)
     batch = max(1, parallel, min(spec.batch_size, size))
     ubatch = min(batch, options.ubatch_size or MAX_UBATCH)
-    return _Sizes(size, parallel, min(batch, cells), min(ubatch, cells), cells)
+    return _Sizes(size, parallel, parallel, min(batch, cells), min(ubatch, cells), cells)
 
 
 def _check_kind(library: Any, model: Any, path: Path) -> None:
@@ -178,7 +206,7 @@ def _make_context(library: Any, model: Any, device: DeviceSpec, options: LlamaOp
     params.n_ctx = sizes.cells
     params.n_batch = sizes.batch
     params.n_ubatch = sizes.ubatch
-    params.n_seq_max = sizes.parallel
+    params.n_seq_max = sizes.sequences
     params.kv_unified = True
     params.n_threads = max(1, device.cpu_threads)
     params.n_threads_batch = options.threads_batch or params.n_threads
