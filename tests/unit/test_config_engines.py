@@ -24,7 +24,7 @@ READERS: Mapping[str, Callable[[Any, str], Any]] = {
     **vars(params)["_COMMON"],
     **vars(params)["_BY_TASK"]["chat-completion"],
 }
-TEXT_ENGINES = ("llama-cpp", "onnx")
+LACKS: Mapping[str, frozenset[str]] = {"llama-cpp": frozenset(), "onnx": OnnxEngine.lacks}
 ODD: list[Any] = [
     True, False, "", "a", "200MB", "1 gib", "1KB", "5TB", "-1MB", "1.5MB", 0, 1, -1, 2, 0.5, 256, 257, 2**63,
     float("nan"), float("inf"), [], ["a"], [""], ["a"] * 16, ["a"] * 17, [1], [1, True], [5, "a"], {}, {"": 1},
@@ -83,8 +83,8 @@ def test_defaults_allow_what_the_worker_allows(name: str) -> None:
     for value in values_for(READERS[name]):
         if name == "messages" and value in ([], [{}]):
             continue  # of messages only the outline is checked before the worker does
-        wanted = worker_passes(lambda value=value: params.check_defaults({name: value}))
-        for engine in TEXT_ENGINES:
+        for engine, lacks in LACKS.items():
+            wanted = worker_passes(lambda value=value, lacks=lacks: params.check_defaults({name: value}, lacks))
             assert rule_passes(ENGINE_DEFAULTS[engine][name], value) == wanted, value
 
 

@@ -46,9 +46,12 @@ class LlamaCppEngine(BatchEngine):
         prompt = model.shift.build(facts, params)
         sampling = resolve_sampling(params, facts.vocabulary, facts.context_size)
         answers = [
-            (new_writer(facts, params, prompt, index=index), reseeded(sampling, index)) for index in range(params.n)
+            (new_writer(facts, params, prompt, index=index), reseeded(sampling, index))
+            for index in range(params.answers)
         ]
-        model.batcher.submit(Request(job.id, context, prompt), answers)
+        tells_prompt = params.echo and params.logprobs is not None
+        request = Request(job.id, context, prompt, params.n, params.logprobs, tells_prompt=tells_prompt)
+        model.batcher.submit(request, answers)
 
     def step(self) -> list[Event]:
         """See `BatchEngine.step`."""

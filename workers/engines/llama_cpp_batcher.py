@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from infsup.protocol.errors import EngineFailure
-from infsup.workers.engine import Event, JobCancelled, JobContext, Piece, Result
+from infsup.workers.engine import Event, JobCancelled, JobContext, Piece
 from infsup.workers.generation.answer import text_result
-from infsup.workers.generation.choice import ChoiceWriter
+from infsup.workers.generation.choice import ChoiceWriter, Entry
 from infsup.workers.generation.model import Sampling
 from infsup.workers.generation.prompts import Prompt
+from infsup.workers.generation.vocabulary import Vocabulary
 
 from .llama_cpp_batch import Pace, share
 from .llama_cpp_context import Decoded, LlamaContext, Logits
+from .llama_cpp_logprobs import Logprobs
 from .llama_cpp_sampler import ChainSampler
 from .llama_cpp_slots import Place, Slot, Slots
+
+MAX_LOGITS_BYTES = 64 * 1024 * 1024
+"""What the logits of a prompt's tokens may take in one decode, where they are wanted."""
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +35,8 @@ class Answer:
     sampler: ChainSampler | None = None
     at: int = 0
     """The batch's index of its logits."""
+    entries: list[Entry] | None = None
+    """What is to be told of the prompt's tokens, as far as they have been read; None: nothing."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,20 +46,33 @@ class Request:
     job_id: str
     context: JobContext
     prompt: Prompt
+    n: int
+    """How many of the answers are wanted; if there are more, nothing is told before the best are known."""
+    top: int | None = None
+    """How many of the likeliest tokens are to be told beside each; None: no logprobs."""
+    tells_prompt: bool = False
+    """Whether the logprobs of the prompt are wanted too."""
     answers: list[Answer] = field(default_factory=list[Answer])
     open_answers: int = 0
     cached: int = 0
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only the best answers are told, at the end."""
+        return len(self.answers) > self.n
 
 
 class Batcher:
     """Owns the requests of one context from `submit` to their last event."""
 
-    def __init__(self, context: LlamaContext, slots: Slots, pace: Pace, vocabulary_size: int) -> None:
+    def __init__(self, context: LlamaContext, slots: Slots, pace: Pace, vocabulary: Vocabulary) -> None:
         """`slots` has as many sequences as the context, or one less than it for the preloaded one."""
+        self._logprobs = Logprobs(context, vocabulary)
+        self._most_outputs = max(1, MAX_LOGITS_BYTES // (4 * len(vocabulary.pieces)))
         self._context = context
         self._slots = slots
         self._pace = pace
-        self._vocabulary_size = vocabulary_size
+        self._vocabulary_size = len(vocabulary.pieces)
         self._requests: dict[str, Request] = {}
         self._waiting: deque[Answer] = deque()
         self._running: list[Answer] = []
@@ -109,14 +129,14 @@ class Batcher:
         """Give slots to those that wait, in their order; the first without a place holds up the others."""
         while self._waiting:
             answer = self._waiting[0]
-            if answer.writer.reason:  # it may have no tokens
+            if answer.writer.reason and not answer.request.tells_prompt:  # it may have no tokens
                 self._waiting.popleft()
                 self._open(answer, events)
                 self._finish(answer, events)
                 continue
             prompt = answer.request.prompt.tokens
             reserved = len(prompt) + answer.writer.limit
-            place = self._slots.place(prompt, reserved)
+            place = self._slots.place(prompt, reserved, reuse=not answer.request.tells_prompt)
             if place is None:
                 return
             self._waiting.popleft()
@@ -135,6 +155,8 @@ class Batcher:
         kept = self._context.keep(place.slot.id, place.kept)
         answer.slot = self._slots.take(replace(place, kept=kept), prompt, reserved)
         answer.todo = list(prompt[kept:])
+        if answer.request.tells_prompt:
+            answer.entries = [self._logprobs.first(prompt[0])]
         if answer.writer.index == 0:
             answer.request.cached = kept
         self._running.append(answer)
@@ -164,7 +186,7 @@ class Batcher:
         batch: list[tuple[Answer, int]] = []
         readers: list[Answer] = []
         for answer in self._running:
-            if len(answer.todo) > 1:
+            if len(answer.todo) > 1 or answer.entries is not None:
                 readers.append(answer)
             else:
                 batch.append((answer, 1))
@@ -176,7 +198,8 @@ class Batcher:
             readers = readers[first:] + readers[:first]
             lacking = [len(answer.todo) for answer in readers]
             counts = share(lacking, answers=len(batch), batch=self._context.batch_size, chunk=self._pace.chunk)
-            for answer, count in zip(readers, counts, strict=True):
+            for answer, share_ in zip(readers, counts, strict=True):
+                count = min(share_, self._most_outputs) if answer.entries is not None else share_
                 if count:
                     batch.append((answer, count))
                     self._add(answer, answer.todo[:count])
@@ -185,6 +208,8 @@ class Batcher:
     def _add(self, answer: Answer, tokens: list[int]) -> None:
         slot = _slot(answer)
         wanted = Logits.LAST if len(tokens) == len(answer.todo) else Logits.NONE
+        if answer.entries is not None:
+            wanted = Logits.ALL
         answer.at = self._context.add(slot.id, tokens, len(slot.tokens), wanted)
 
     def _tell_phase(self, *, answering: bool) -> None:
@@ -201,12 +226,16 @@ class Batcher:
             if self._context.keep(slot.id, len(slot.tokens)) < len(slot.tokens):
                 answer.todo = slot.tokens + answer.todo
                 slot.tokens = []
+                if answer.entries is not None:
+                    del answer.entries[1:]
 
     def _move_on(self, batch: Sequence[tuple[Answer, int]], events: list[Event]) -> None:
         """Note what the cache holds now, and sample where a sequence has been read to its end."""
         for answer, count in batch:
             answer.request.context.progress(count)
             slot = _slot(answer)
+            if answer.entries is not None:
+                self._note_prompt(answer, answer.entries, count)
             if count == len(answer.todo):
                 slot.tokens += answer.todo
                 self._sample(answer, events)
@@ -214,23 +243,43 @@ class Batcher:
                 slot.tokens += answer.todo[:count]
                 del answer.todo[:count]
 
+    def _note_prompt(self, answer: Answer, entries: list[Entry], count: int) -> None:
+        """Note how likely the prompt's tokens were that follow those just read."""
+        prompt = answer.request.prompt.tokens
+        read = len(_slot(answer).tokens)
+        for i in range(count):
+            if read + i + 1 < len(prompt):
+                at = answer.at - count + 1 + i
+                entries.append(self._logprobs.entry(at, prompt[read + i + 1], answer.request.top or 0))
+
     def _sample(self, answer: Answer, events: list[Event]) -> None:
-        if answer.sampler is None:
-            raise RuntimeError("a running answer has no sampler")
-        token = answer.sampler.sample(answer.at)
+        """Take the next token of a sequence that has been read to its end."""
         if not answer.writer.tokens:
             self._open(answer, events)
-        piece = answer.writer.push(token)
-        if piece is not None:
-            events.append(Event(answer.request.job_id, piece))
+        if not answer.writer.reason:  # else only the prompt was wanted
+            self._push_token(answer, events)
         if answer.writer.reason:
             self._running.remove(answer)
             self._finish(answer, events)
+
+    def _push_token(self, answer: Answer, events: list[Event]) -> None:
+        if answer.sampler is None:
+            raise RuntimeError("a running answer has no sampler")
+        token = answer.sampler.sample(answer.at)
+        request = answer.request
+        if request.top is None and not request.chooses:
+            piece = answer.writer.push(token)
         else:
-            answer.todo = [token]
+            piece = answer.writer.push_with(token, self._logprobs.entry(answer.at, token, request.top or 0))
+        answer.todo = [token]
+        _tell(answer, piece, events)
 
     def _open(self, answer: Answer, events: list[Event]) -> None:
-        _tell(answer, answer.writer.open(answer.request.prompt.opening), events)
+        prompt, entries = answer.request.prompt, answer.entries
+        answer.entries = None
+        if entries is not None:
+            self._logprobs.place(entries, prompt)
+        _tell(answer, answer.writer.open(prompt.opening, entries or ()), events)
 
     def _finish(self, answer: Answer, events: list[Event]) -> None:
         """End an answer, and its request with the last one."""
@@ -241,12 +290,12 @@ class Batcher:
         if not request.open_answers:
             del self._requests[request.job_id]
             choices = [each.writer.choice for each in request.answers]
-            events.append(Event(request.job_id, text_result(choices, request.prompt, request.cached)))
+            events.append(Event(request.job_id, text_result(choices, request.prompt, request.cached, request.n)))
 
 
-def _tell(answer: Answer, what: Piece | Result | None, events: list[Event]) -> None:
-    if what is not None:
-        events.append(Event(answer.request.job_id, what))
+def _tell(answer: Answer, piece: Piece | None, events: list[Event]) -> None:
+    if piece is not None and not answer.request.chooses:
+        events.append(Event(answer.request.job_id, piece))
 
 
 def _slot(answer: Answer) -> Slot:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from infsup.protocol.errors import EngineFailure
 from infsup.workers.engine import Report
 
@@ -123,6 +126,14 @@ class LlamaContext:
             if self.decode() is not Decoded.YES:
                 raise EngineFailure("llama.cpp failed to read what is to be preloaded")
             report.progress(len(chunk))
+
+    def logits(self, at: int, size: int) -> npt.NDArray[np.float32]:
+        """Return a view of the logits at an index of the last batch, valid until the next; `size` of the vocabulary."""
+        row = self.library.llama_get_logits_ith(self.context, at)
+        if not row:
+            raise EngineFailure("llama.cpp has no logits for a token of the batch")
+        view: npt.NDArray[np.float32] = np.ctypeslib.as_array(row, (size,))
+        return view
 
     def keep(self, sequence: int, count: int) -> int:
         """Forget all but a sequence's first `count` tokens; return what is left: some models can only forget all."""

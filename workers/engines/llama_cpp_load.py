@@ -149,7 +149,7 @@ def _with_context(
         context.ingest(sizes.parallel, preload.tokens, report)
         slots = Slots(sizes.parallel, sizes.cells, can_cut=context.can_cut, preloaded=preload.tokens)
         pace = Pace(options.prefill_factor, options.prefill_chunk, sizes.batch)
-        return LoadedModel(facts, shift, context, Batcher(context, slots, pace, len(vocabulary.pieces)), info)
+        return LoadedModel(facts, shift, context, Batcher(context, slots, pace, vocabulary), info)
     except BaseException:
         library.llama_free(raw)
         raise

@@ -1,6 +1,6 @@
 """The decoding loop: from a text job to pieces and a result, on any `TextModel`."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -10,19 +10,21 @@ from infsup.workers.engine import JobContext, Piece, Result
 
 from .choice import Choice, ChoiceWriter
 from .model import PromptModel, Sampling, TextModel
-from .params import TextParams, read_params
+from .params import ADVANCED, TextParams, read_params
 from .prompts import Prompt, build_prompt
 from .resolve import resolve_sampling
 
 
 def answer(
-    model: TextModel, job: Job, defaults: Mapping[str, Any], context: JobContext
+    model: TextModel, job: Job, defaults: Mapping[str, Any], context: JobContext, lacks: Collection[str] = ADVANCED
 ) -> Generator[Piece | Result, None, None]:
     """Run a text or chat job. Pieces are those of `ChoiceWriter`, the result is `{"choices", "usage"}`.
 
+    `lacks` are the parameters that the engine has not.
+
     Raises the errors of `read_params` and `build_prompt`, and `JobCancelled`.
     """
-    params = read_params(job.task, job.params, defaults)
+    params = read_params(job.task, job.params, defaults, lacks)
     prompt = build_prompt(model, params)
     sampling = resolve_sampling(params, model.vocabulary, model.context_size)
     model.start(context)
@@ -47,6 +49,8 @@ def new_writer(model: PromptModel, params: TextParams, prompt: Prompt, *, index:
         stops=params.stop,
         prompt_tokens=len(prompt.tokens),
         tells_end=params.n > 1,  # else the result does, at once
+        min_tokens=params.min_tokens,
+        tells_logprobs=params.logprobs is not None,
     )
 
 
@@ -55,10 +59,17 @@ def reseeded(sampling: Sampling, index: int) -> Sampling:
     return replace(sampling, seed=(sampling.seed + index) % 2**64) if index else sampling
 
 
-def text_result(choices: Sequence[Choice], prompt: Prompt, cached: int) -> Result:
-    """Return what a text job ends with; `cached` tokens of the prompt were in the context already."""
+def text_result(choices: Sequence[Choice], prompt: Prompt, cached: int, n: int = 0) -> Result:
+    """Return what a text job ends with; `cached` tokens of the prompt were in the context already.
+
+    With `n`, only as many choices are in it: those whose tokens were the likeliest on average.
+    """
+    told = list(choices)
+    if n and n < len(choices):
+        likeliest = sorted(choices, key=lambda choice: choice.logprob / max(1, choice.tokens), reverse=True)
+        told = [replace(choice, index=index) for index, choice in enumerate(likeliest[:n])]
     return Result({
-        "choices": [choice.to_map() for choice in choices],
+        "choices": [choice.to_map() for choice in told],
         "usage": {
             "prompt_tokens": len(prompt.tokens),
             "completion_tokens": sum(choice.tokens for choice in choices),
