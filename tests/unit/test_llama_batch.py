@@ -31,7 +31,7 @@ def test_pace_lets_in_what_keeps_a_step_short() -> None:
     for _ in range(50):
         pace.note(2, 0, 0.010)
         pace.note(2, pace.chunk, 0.010 + 0.001 * pace.chunk)
-    assert pace.chunk in (19, 20)  # 3 × 10 ms = 10 ms + 20 × 1 ms
+    assert 19 <= pace.chunk <= 20  # 3 × 10 ms = 10 ms + 20 × 1 ms
 
 
 def test_pace_stays_within_its_limits() -> None:
@@ -39,11 +39,11 @@ def test_pace_stays_within_its_limits() -> None:
     for _ in range(50):
         for pace, seconds in ((slow, 9.0), (fast, 0.0)):
             pace.note(1, 0, 0.010)
-            pace.note(1, 10, seconds)
+            pace.note(1, pace.chunk, seconds)
             pace.note(0, 512, 1e9)  # nobody waits for a token: it may take what it takes
     assert (slow.chunk, fast.chunk) == (Pace.LOWEST, 512)
     assert Pace(2.0, 40, 512).chunk == 40
-    assert Pace(2.0, 0, 4).chunk == 4
+    assert Pace(2.0, 0, 3).chunk == 3
 
 
 def test_common_prefix_of_lists() -> None:

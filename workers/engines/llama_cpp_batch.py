@@ -33,40 +33,35 @@ def share(prompts: Sequence[int], *, answers: int, batch: int, chunk: int) -> li
 class Pace:
     """Finds how many prompt tokens a step beside answers may read for it to take at most `factor` times as long.
 
-    It learns from durations: a step's without prompts, and what a prompt token adds to one. Not thread-safe.
+    It compares what steps take with what they take without prompts, and lets in a little more or less each time: the
+    first tokens beside an answer cost more than the next, so their cost cannot be computed. Not thread-safe.
     """
 
-    FIRST, LOWEST = 64, 8
-    """Tokens before anything is known, and however slow reading is: prompts have to get on too."""
+    FIRST, LOWEST = 16, 4
+    """Tokens at first, and however slow reading is: prompts have to get on too."""
     _WEIGHT = 0.2
+    _FASTEST, _SLOWEST = 1.25, 0.5
 
     def __init__(self, factor: float, fixed: int, batch: int) -> None:
         """`factor` above 1; `fixed` tokens, if not 0, are the answer whatever is measured; `batch` is the most."""
         self._factor = factor
         self._fixed = fixed
         self._batch = batch
+        self._tokens = float(self.FIRST)
         self._step = 0.0
-        self._token = 0.0
 
     @property
     def chunk(self) -> int:
         """The prompt tokens of one step beside answers."""
-        if self._fixed:
-            return min(self._fixed, self._batch)
-        if not self._step or not self._token:
-            return min(self.FIRST, self._batch)
-        return max(min(self.LOWEST, self._batch), min(self._batch, int((self._factor - 1) * self._step / self._token)))
+        return min(self._fixed or int(self._tokens), self._batch)
 
     def note(self, answers: int, read: int, seconds: float) -> None:
         """Learn from a step that took `seconds` for so many answers and prompt tokens."""
         if not answers:
             return
         if not read:
-            self._step = self._mean(self._step, seconds)
-        elif self._step:
-            # Not below a hundredth of a step: a lucky measurement must not let a whole prompt in.
-            added = max(seconds - self._step, 0.01 * self._step) / read
-            self._token = self._mean(self._token, added)
-
-    def _mean(self, old: float, new: float) -> float:
-        return old + self._WEIGHT * (new - old) if old else new
+            self._step += self._WEIGHT * (seconds - self._step) if self._step else seconds
+        elif self._step and read >= self.chunk // 2:  # the rest of a prompt tells little
+            allowed = self._factor * self._step / max(seconds, 1e-9)
+            change = min(self._FASTEST, max(self._SLOWEST, allowed**0.5))
+            self._tokens = min(float(self._batch), max(float(self.LOWEST), self._tokens * change))
