@@ -35,7 +35,7 @@ class Accepted(Enum):
 
 
 class Desk:
-    """Owns the accepted jobs. The link calls `accept`, `cancel` and `drain`; the runner `take` and `finish`."""
+    """Owns the accepted jobs. The link calls `accept`, `cancel` and `drain`; the runner takes and finishes them."""
 
     def __init__(self, report: Report, make_client: ClientMaker | None = None) -> None:
         """`report` goes into the jobs' contexts, and so does what `make_client` returns."""
@@ -92,12 +92,28 @@ class Desk:
             if ticket is None:
                 self._arrivals.put(None)  # for the next one who asks
                 return None
-            with self._lock:
-                # A job that is no longer waiting was cancelled or bounced; an equal id may have come since.
-                if self._waiting.get(ticket.job.id) is not ticket:
-                    continue
-                self._running[ticket.job.id] = self._waiting.pop(ticket.job.id)
-            return ticket
+            if self._begin(ticket):
+                return ticket
+
+    def take_waiting(self) -> list[Ticket]:
+        """Take all jobs that wait now, without waiting for any. For one thread alone: no other may take meanwhile."""
+        taken: list[Ticket] = []
+        while not self._arrivals.empty():
+            ticket = self._arrivals.get()
+            if ticket is None:
+                self._arrivals.put(None)  # for `take`, which tells of the end
+                break
+            if self._begin(ticket):
+                taken.append(ticket)
+        return taken
+
+    def _begin(self, ticket: Ticket) -> bool:
+        with self._lock:
+            # A job that is no longer waiting was cancelled or bounced; an equal id may have come since.
+            if self._waiting.get(ticket.job.id) is not ticket:
+                return False
+            self._running[ticket.job.id] = self._waiting.pop(ticket.job.id)
+        return True
 
     @property
     def running(self) -> int:

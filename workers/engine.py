@@ -1,7 +1,8 @@
 """The interface of an engine: what a module under `engines/`, or a user's own class, has to provide.
 
-A simple engine writes a generator; the runner around it makes it cancellable, counts progress and runs one job at a
-time. Heavy libraries are imported inside `load`, so that only the worker that needs them pays for them.
+A simple engine (`Engine`) writes a generator; the runner around it makes it cancellable, counts progress and runs one
+job at a time. One that computes for many jobs at once (`BatchEngine`) takes jobs and makes steps. Heavy libraries are
+imported inside `load`, so that only the worker that needs them pays for them.
 """
 
 import time
@@ -161,6 +162,52 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027 - most engines have nothing to give back
         """Give back what `load` took. The process ends afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a step of a `BatchEngine` says of one job. A result or an exception is the last of that job."""
+
+    job_id: str
+    what: Piece | Result | Exception
+
+
+class BatchEngine(Engine):
+    """An engine that computes for up to `capacity` jobs at once, all on the main thread.
+
+    The runner hands it jobs between steps and makes steps as long as it has any. An exception in an event fails one
+    job (`JobCancelled` ends it as cancelled); one that leaves `step` says that nothing can be told of any job: all of
+    them fail and the worker ends.
+    """
+
+    @abstractmethod
+    def submit(self, job: Job, context: JobContext) -> None:
+        """Take a job; its id is that of no other here. What is raised fails this job, of which nothing is kept then."""
+
+    @abstractmethod
+    def step(self) -> list[Event]:
+        """Do the next short piece of work for all jobs: at most one token for each that is being answered.
+
+        Jobs whose context says that they are cancelled end here, with a `JobCancelled`. Called only while there are
+        jobs; every call comes nearer to the end of one.
+        """
+
+    def run(self, job: Job, context: JobContext) -> Iterator[Piece | Result]:
+        """Do one job alone; not while others are here."""
+        self.submit(job, context)
+        try:
+            while True:
+                for event in self.step():
+                    if isinstance(event.what, Exception):
+                        raise event.what
+                    yield event.what
+                    if isinstance(event.what, Result):
+                        return
+        except GeneratorExit:  # dropped in the middle
+            context.cancel()
+            while not any(isinstance(event.what, Result | Exception) for event in self.step()):
+                pass
+            raise
 
 
 class RawLink(Protocol):

@@ -1,5 +1,6 @@
 """What one job says: its chunks, and its last word exactly once."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,10 @@ from typing import Any
 from infsup.protocol.errors import EngineFailure, InfsupError
 from infsup.protocol.job import Job
 from infsup.protocol.wire import MAX_MESSAGE_BYTES, Kind, Packet, WireError, join, pack
+
+from .engine import JobCancelled
+
+log = logging.getLogger("infsup.worker")
 
 MERGE_SECONDS = 0.25
 """At most one chunk in this time for a job whose client does not stream."""
@@ -139,6 +144,16 @@ class JobOutput:
         if error.partial is None:
             error.partial = self.partial or None
         self._end(error_packet(Kind.FAILED, self._job.id, error))
+
+    def ended_by(self, error: Exception, engine: str) -> None:
+        """End by what an engine raised; an error that is none of `protocol.errors` is logged and is its failure."""
+        if isinstance(error, JobCancelled):
+            self.cancelled()
+        elif isinstance(error, InfsupError):
+            self.failed(error)
+        else:
+            log.error("job %s failed", self._job.id, exc_info=error)
+            self.failed(EngineFailure(f"{engine}: {type(error).__name__}: {error}"))
 
     def cancelled(self) -> None:
         """End as cancelled, with the text so far."""

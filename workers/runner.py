@@ -1,14 +1,14 @@
 """The main thread of a worker: loads the engine, then runs jobs until the desk is drained.
 
-A runner is a function that takes tickets until there are none; `run_jobs` chooses it. One at a time is the rule;
-engines that say `concurrent` get a thread for each of their `capacity` places.
+One job at a time is the rule; engines that say `concurrent` get a thread for each of their `capacity` places, and a
+`BatchEngine` has a runner of its own, on the main thread.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from infsup.protocol.errors import EngineFailure, InfsupError, OutOfMemory, UnsupportedTask
@@ -16,13 +16,15 @@ from infsup.protocol.messages import Loaded, LoadOrder, encode
 from infsup.protocol.spec import ModelSpec
 from infsup.protocol.wire import Kind, Packet, WireError, join
 
+from .batch_runner import BatchRunner
 from .desk import Desk, Ticket
-from .engine import Engine, EngineFatal, JobCancelled, LinkUser, ModelInfo, Piece, Result
+from .engine import BatchEngine, Engine, EngineFatal, JobCancelled, LinkUser, ModelInfo, Piece, Result
 from .link import Link
 from .output import JobOutput, error_packet
 from .process import EXIT_FATAL, leave_now
 from .progress import Progress
 from .registry import EngineEntry, create_engine, find_engine, missing_package
+from .tasks import check_task, listed
 
 log = logging.getLogger("infsup.worker")
 
@@ -36,7 +38,7 @@ class Runner:
         self._desk = desk
         self._progress = progress
         self._outputs: dict[str, JobOutput] = {}
-        link.on_beat = self._flush_outputs
+        link.on_beat = lambda: _flush(list(self._outputs.values()))
 
     def serve(self, order: LoadOrder) -> int:
         """Load, run jobs until drained, close. Returns the exit status; an `EngineFatal` ends the process here."""
@@ -77,6 +79,9 @@ class Runner:
         return engine, info
 
     def _run_jobs(self, engine: Engine, name: str) -> None:
+        if isinstance(engine, BatchEngine):
+            self._run_batches(engine, name)
+            return
         if _places(engine) == 1:
             self._run_serially(engine, name)
             return
@@ -88,6 +93,14 @@ class Runner:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def _run_batches(self, engine: BatchEngine, name: str) -> None:
+        runner = BatchRunner(engine, name, self._desk, progress=self._progress, send=self._link.send)
+        self._link.on_beat = lambda: _flush(runner.outputs)
+        try:
+            runner.run()
+        except EngineFatal as error:
+            self._end_process(error)
 
     def _run_serially(self, engine: Engine, name: str) -> None:
         while (ticket := self._desk.take()) is not None:
@@ -104,22 +117,14 @@ class Runner:
     def _run_job(self, engine: Engine, name: str, ticket: Ticket, output: JobOutput) -> None:
         try:
             output.done(self._drive(engine, name, ticket, output))
-        except JobCancelled:
-            output.cancelled()
-        except InfsupError as error:
-            output.failed(error)
         except EngineFatal as error:
             self._end_process(error)
-        except Exception as error:
-            log.exception("job %s failed", ticket.job.id)
-            output.failed(EngineFailure(f"{name}: {type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything, and the next job is to run
+            output.ended_by(error, name)
 
     def _drive(self, engine: Engine, name: str, ticket: Ticket, output: JobOutput) -> Mapping[str, Any]:
         job, context = ticket.job, ticket.context
-        if job.task not in engine.tasks:
-            raise UnsupportedTask(
-                f"task: found {job.task!r}, the model {job.model!r} serves {_listed(engine.tasks)}", param="task"
-            )
+        check_task(engine, job)
         context.check()
         self._progress.phase("prefill")
         with _closing(engine.run(job, context)) as events:
@@ -142,16 +147,9 @@ class Runner:
         if self._progress.current_phase == "prefill":
             self._progress.phase("decode")
 
-    def _flush_outputs(self) -> None:
-        for output in list(self._outputs.values()):
-            try:
-                output.flush()
-            except InfsupError as error:  # in the link's thread; the job itself goes on
-                log.warning("a piece was dropped: %s", error)
-
     def _end_process(self, error: EngineFatal) -> NoReturn:
         log.critical("the engine is beyond repair: %s", error, exc_info=error)
-        self._flush_outputs()
+        self._link.on_beat()
         self._link.close()
         leave_now(EXIT_FATAL)
 
@@ -162,8 +160,16 @@ class Runner:
             log.exception("closing the engine failed")
 
 
+def _flush(outputs: Iterable[JobOutput]) -> None:
+    for output in outputs:
+        try:
+            output.flush()
+        except InfsupError as error:  # in the link's thread; the job itself goes on
+            log.warning("a piece was dropped: %s", error)
+
+
 def _places(engine: Engine) -> int:
-    return max(1, engine.capacity) if engine.concurrent else 1
+    return max(1, engine.capacity) if engine.concurrent or isinstance(engine, BatchEngine) else 1
 
 
 def _loaded_packet(engine: Engine, info: ModelInfo, seconds: float) -> Packet:
@@ -178,7 +184,7 @@ def _check_task(spec: ModelSpec, tasks: frozenset[str]) -> None:
     if spec.task not in tasks:
         raise UnsupportedTask(
             f"task: found {spec.task!r} for the model {spec.name!r}, with this file the engine {spec.engine} serves "
-            f"{_listed(tasks)}",
+            f"{listed(tasks)}",
             param="task",
         )
 
@@ -189,10 +195,6 @@ def _load_error(entry: EngineEntry, spec: ModelSpec, error: Exception) -> Infsup
     if isinstance(error, MemoryError):
         return OutOfMemory(f"{spec.engine}: not enough memory to load {spec.name}: {error or 'MemoryError'}")
     return EngineFailure(f"{spec.engine}: {type(error).__name__}: {error}")
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
 
 
 @contextlib.contextmanager

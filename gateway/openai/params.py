@@ -22,6 +22,10 @@ def chat_params(body: ChatBody) -> dict[str, Any]:
     params: dict[str, Any] = {"messages": read_messages(body.messages), **_common(body)}
     if both:
         params["max_tokens"] = both.pop()
+    if body.logprobs:
+        params["logprobs"] = body.top_logprobs or 0
+    elif body.top_logprobs:
+        raise InvalidRequest("top_logprobs: allowed only together with logprobs true", param="top_logprobs")
     if body.chat_template_kwargs:
         check_integers(body.chat_template_kwargs, "chat_template_kwargs")
         params["chat_template_kwargs"] = body.chat_template_kwargs
@@ -35,6 +39,8 @@ def completion_params(body: CompletionBody) -> list[dict[str, Any]]:
         common["max_tokens"] = body.max_tokens
     if body.echo:
         common["echo"] = True
+    if body.logprobs is not None:
+        common["logprobs"] = body.logprobs
     prompts: list[Prompt] = read_prompts(body.prompt)
     return [{"prompt": prompt, **common} for prompt in prompts]
 

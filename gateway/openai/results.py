@@ -6,16 +6,19 @@ from typing import Any, TypeGuard
 
 from infsup.protocol.errors import EngineFailure
 
+from .logprobs import Logprobs, read_logprobs
+
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer to a prompt. `finish_reason` is one of FINISH_REASONS."""
+    """One answer to a prompt. `finish_reason` is one of FINISH_REASONS, `logprobs` None where none were wanted."""
 
     index: int
     text: str
     finish_reason: str
+    logprobs: Logprobs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def _read_choice(entry: object, position: int) -> Choice:
     index, text, reason = entry.get("index", position), entry.get("text"), entry.get("finish_reason")
     if not isinstance(index, int) or not isinstance(text, str):
         raise EngineFailure(f"choice {position} of the engine's result has no text or no whole number as index")
-    return Choice(index, text, reason if reason in FINISH_REASONS else "stop")
+    return Choice(index, text, reason if reason in FINISH_REASONS else "stop", read_logprobs(entry))
 
 
 def _read_usage(entry: object) -> Usage:

@@ -11,6 +11,8 @@ _MAX_INT = 2**63 - 1
 Count = Annotated[int, Field(ge=1, le=_MAX_INT)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+Factor = Annotated[float, Field(ge=0, le=100)]
+Logprobs = Annotated[int, Field(ge=0, le=20)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -49,6 +51,22 @@ class TextBody(Strict):
     logit_bias: dict[str, Bias] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     ignore_eos: bool | None = None
+    typical_p: Fraction | None = None
+    top_n_sigma: Annotated[float, Field(ge=-1, le=1000)] | None = None
+    xtc_probability: Fraction | None = None
+    xtc_threshold: Fraction | None = None
+    dry_multiplier: Factor | None = None
+    dry_base: Annotated[float, Field(ge=1, le=100)] | None = None
+    dry_allowed_length: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
+    dry_penalty_last_n: Annotated[int, Field(ge=-1, le=_MAX_INT)] | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: Annotated[int, Field(ge=0, le=2)] | None = None
+    mirostat_tau: Factor | None = None
+    mirostat_eta: Factor | None = None
+    dynatemp_range: Annotated[float, Field(ge=0, le=5)] | None = None
+    dynatemp_exponent: Factor | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     priority: Any = None
     timeout: Any = None
     keep_alive: Any = None
@@ -62,6 +80,8 @@ class ChatBody(TextBody):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Logprobs | None = None
 
 
 class CompletionBody(TextBody):
@@ -70,9 +90,12 @@ class CompletionBody(TextBody):
     prompt: Any
     max_tokens: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
     echo: bool | None = None
+    logprobs: Logprobs | None = None
 
 
 SAMPLING = (
     "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "frequency_penalty",
-    "presence_penalty", "seed", "logit_bias", "ignore_eos",
+    "presence_penalty", "seed", "logit_bias", "ignore_eos", "typical_p", "top_n_sigma", "xtc_probability",
+    "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
+    "mirostat", "mirostat_tau", "mirostat_eta", "dynatemp_range", "dynatemp_exponent", "min_tokens", "best_of",
 )  # fmt: skip

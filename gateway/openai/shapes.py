@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from .logprobs import Logprobs, chat_shape, text_shape
 from .results import Choice, TextResult, Usage, total
 
 
@@ -59,9 +60,11 @@ def whole(answer: Answer, results: Sequence[TextResult], choices_per_job: int) -
 
 def _whole_choice(api: Api, choice: Choice, index: int) -> dict[str, Any]:
     if api is Api.TEXT:
-        return {"index": index, "text": choice.text, "logprobs": None, "finish_reason": choice.finish_reason}
+        logprobs = text_shape(choice.logprobs)
+        return {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish_reason}
     message = {"role": "assistant", "content": choice.text, "refusal": None}
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": choice.finish_reason}
+    logprobs = chat_shape(choice.logprobs)
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish_reason}
 
 
 class Pieces:
@@ -83,8 +86,12 @@ class Pieces:
             return b""
         return self._choice({"index": index, "delta": {"role": "assistant", "content": ""}})
 
-    def text(self, index: int, text: str) -> bytes:
+    def text(self, index: int, text: str, logprobs: Logprobs | None = None) -> bytes:
         """Return the event for a piece of text."""
+        if logprobs is not None:
+            shape = chat_shape(logprobs) if self._chat else text_shape(logprobs)
+            words = {"delta": {"content": text}} if self._chat else {"text": text}
+            return self._start + _json({"index": index, **words, "logprobs": shape, "finish_reason": None}) + self._end
         return b"".join((
             self._start, b'{"index":%d' % index, self._before_text, json.dumps(text).encode(), self._after_text,
         ))  # fmt: skip

@@ -7,6 +7,7 @@ from infsup.gateway.jobs import raise_failure
 from infsup.protocol.errors import InfsupError
 from infsup.protocol.messages import Chunk, Done, JobEvent
 
+from .logprobs import Logprobs, read_logprobs
 from .results import FINISH_REASONS, TextResult, Usage, read_result, total
 from .shapes import Pieces
 
@@ -48,13 +49,13 @@ class Transcript:
         if not isinstance(text, str) or not isinstance(index, int):
             return b""
         index += number * self._choices_per_job
-        said = self._say(index, text)
+        said = self._say(index, text, read_logprobs(data))
         return said + self._close(index, reason) if isinstance(reason, str) and reason in FINISH_REASONS else said
 
-    def _say(self, index: int, text: str) -> bytes:
+    def _say(self, index: int, text: str, logprobs: Logprobs | None = None) -> bytes:
         opening = b"" if index in self._said else self._pieces.opening(index)
         self._said.setdefault(index, []).append(text)
-        return opening + self._pieces.text(index, text) if text else opening
+        return opening + self._pieces.text(index, text, logprobs) if text or logprobs else opening
 
     def _close(self, index: int, finish_reason: str) -> bytes:
         if index in self._closed:
@@ -71,6 +72,7 @@ class Transcript:
                 continue
             # Engines that do not stream say everything at the end.
             said = "".join(self._said.get(index, ()))
-            written += self._say(index, choice.text[len(said) :] if choice.text.startswith(said) else "")
+            logprobs = None if index in self._said else choice.logprobs
+            written += self._say(index, choice.text[len(said) :] if choice.text.startswith(said) else "", logprobs)
             written += self._close(index, choice.finish_reason)
         return written

@@ -104,8 +104,8 @@ class ModelConfig(Table):
     )
     parallel: Annotated[int, whole(1, 256)] = Field(
         default=1,
-        description="Sequences that one instance decodes together; it holds `parallel` × `context_size` tokens. "
-        "Not used yet, except by the engine `fault` with `options.capacity`.",
+        description="Sequences that one instance of `llama-cpp` decodes together; it holds `parallel` × `context_size` "
+        "tokens. The engine `fault` has `options.capacity`.",
     )
     max_queue: _Count = Field(
         default=512, description="Jobs that may wait without a place in an instance. More get status 429."
@@ -154,7 +154,7 @@ class ModelConfig(Table):
     preload: dict[str, Any] = Field(
         default_factory=dict[str, Any],
         description="What an instance reads ahead of the first request: `messages` (a chat) or `prefix` (a text). "
-        "Not used yet.",
+        "Requests that begin so need not read it again. Used by `llama-cpp`.",
     )
     grammars: dict[str, Any] = Field(
         default_factory=dict[str, Any],

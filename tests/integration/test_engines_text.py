@@ -257,8 +257,8 @@ def test_engine_wrong_parameters_are_refused_and_harm_nothing(engine: Engine) ->
     before = text(engine, messages=COUNT)
     with pytest.raises(InvalidRequest, match="temperature"):
         run(engine, messages=COUNT, temperature=-1)
-    with pytest.raises(UnsupportedParameter, match="best_of"):
-        run(engine, messages=COUNT, best_of=2)
+    with pytest.raises(UnsupportedParameter, match="best_off"):
+        run(engine, messages=COUNT, best_off=2)
     assert text(engine, messages=COUNT) == before
 
 
@@ -354,7 +354,25 @@ def test_engine_own_chat_template_replaces_the_models(kind: str) -> None:
 
 
 def test_engine_wrong_default_or_option_is_found_at_load(kind: str) -> None:
-    with pytest.raises(UnsupportedParameter, match=r"options\.chat_tmpl .* which has chat_template"):
+    with pytest.raises(UnsupportedParameter, match=r"options\.chat_tmpl .* which has .*chat_template"):
         load(kind, options={"chat_tmpl": ""})
     with pytest.raises(InvalidRequest, match=r"defaults\.top_p"):
         load(kind, defaults={"top_p": 7})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("typical_p", 0.5), ("mirostat", 2), ("dry_multiplier", 0.8), ("xtc_probability", 0.5), ("logprobs", 0),
+     ("top_n_sigma", 1), ("dynatemp_range", 1), ("min_tokens", 3), ("best_of", 2)],
+)  # fmt: skip
+def test_onnx_what_it_lacks_is_refused_by_name(engines: dict[str, Engine], name: str, value: object) -> None:
+    with pytest.raises(UnsupportedParameter, match=name) as caught:
+        run(engines["onnx"], messages=COUNT, **{name: value})
+    assert caught.value.param == name
+    with pytest.raises(UnsupportedParameter, match=rf"defaults\.{name}"):
+        load("onnx", defaults={name: value})
+
+
+def test_engine_values_that_ask_for_nothing_are_taken(engine: Engine) -> None:
+    nothing = {"typical_p": 1, "mirostat": 0, "dry_multiplier": 0, "top_n_sigma": 0, "min_tokens": 0, "best_of": 1}
+    assert text(engine, messages=COUNT, **nothing) == text(engine, messages=COUNT)

@@ -75,11 +75,12 @@ class FakeSupervisor:
         engine: str = "fault",
         beat_interval: float = 0.1,
         orphan_timeout: float = 60.0,
+        **spec: Any,
     ) -> None:
         hello: Hello = decode(Hello, self.wait(Kind.HELLO))
         assert self.process is None or hello.pid == self.process.pid
-        spec = ModelSpec("echo", "text-completion", engine, options=dict(options or {}))
-        self.send(encode(LoadOrder("echo-1", spec, beat_interval, orphan_timeout)))
+        model = ModelSpec("echo", "text-completion", engine, options=dict(options or {}), **spec)
+        self.send(encode(LoadOrder("echo-1", model, beat_interval, orphan_timeout)))
 
     def start(self, options: Mapping[str, Any] | None = None, **more: Any) -> Loaded:
         self.spawn()

@@ -117,7 +117,7 @@ BROKEN: dict[str, Expected] = {
         (5, "models.a.defaults.repeat_penalty", "0", "over 0, to 10"),
         (6, "models.a.options.chat_templat", "an unknown option of llama-cpp", "chat_template"),
         (6, "models.a.options.onnx_file", "an unknown option of llama-cpp", "chat_template"),
-        (12, "models.b.defaults.typical_p", "an unknown parameter of onnx", "top_p, min_p"),
+        (12, "models.b.defaults.typical_p", "0.5", "1: this engine does not have it"),
         (12, "models.b.defaults.messages", "a list", "role and content"),
         (13, "models.b.options.chat_template", "5", "Jinja"),
         (18, "models.c.defaults.max_completion_tokens", "an unknown parameter of fault", "max_tokens"),

@@ -13,8 +13,8 @@ from infsup.supervisor.config.engine_tables import ENGINE_DEFAULTS, ENGINE_OPTIO
 from infsup.supervisor.config.engines import ENGINES, SERVED
 from infsup.supervisor.config.rules import Refused, Rule
 from infsup.workers import registry
+from infsup.workers.engines import llama_cpp_options
 from infsup.workers.engines.fault_options import FaultOptions, read_options
-from infsup.workers.engines.llama_cpp import LlamaCppEngine
 from infsup.workers.engines.onnx import OnnxEngine
 from infsup.workers.generation import params
 from infsup.workers.generation.checks import Number
@@ -24,7 +24,7 @@ READERS: Mapping[str, Callable[[Any, str], Any]] = {
     **vars(params)["_COMMON"],
     **vars(params)["_BY_TASK"]["chat-completion"],
 }
-TEXT_ENGINES = ("llama-cpp", "onnx")
+LACKS: Mapping[str, frozenset[str]] = {"llama-cpp": frozenset(), "onnx": OnnxEngine.lacks}
 ODD: list[Any] = [
     True, False, "", "a", "200MB", "1 gib", "1KB", "5TB", "-1MB", "1.5MB", 0, 1, -1, 2, 0.5, 256, 257, 2**63,
     float("nan"), float("inf"), [], ["a"], [""], ["a"] * 16, ["a"] * 17, [1], [1, True], [5, "a"], {}, {"": 1},
@@ -83,14 +83,14 @@ def test_defaults_allow_what_the_worker_allows(name: str) -> None:
     for value in values_for(READERS[name]):
         if name == "messages" and value in ([], [{}]):
             continue  # of messages only the outline is checked before the worker does
-        wanted = worker_passes(lambda value=value: params.check_defaults({name: value}))
-        for engine in TEXT_ENGINES:
+        for engine, lacks in LACKS.items():
+            wanted = worker_passes(lambda value=value, lacks=lacks: params.check_defaults({name: value}, lacks))
             assert rule_passes(ENGINE_DEFAULTS[engine][name], value) == wanted, value
 
 
 def test_options_have_the_names_that_the_engines_know() -> None:
     assert set(ENGINE_OPTIONS["onnx"]) == OnnxEngine.options
-    assert set(ENGINE_OPTIONS["llama-cpp"]) == LlamaCppEngine.options
+    assert set(ENGINE_OPTIONS["llama-cpp"]) == llama_cpp_options.OPTIONS
     assert set(ENGINE_OPTIONS["fault"]) == {field.name for field in fields(FaultOptions)}
 
 
@@ -101,3 +101,10 @@ def test_options_of_fault_allow_what_the_worker_allows(name: str) -> None:
             continue  # 300 thousand million years
         wanted = worker_passes(lambda value=value: read_options({name: value}))
         assert rule_passes(ENGINE_OPTIONS["fault"][name], value) == wanted, value
+
+
+@pytest.mark.parametrize("name", ENGINE_OPTIONS["llama-cpp"])
+def test_options_of_llama_cpp_allow_what_the_worker_allows(name: str) -> None:
+    for value in [*values_for(vars(llama_cpp_options)["_READERS"][name]), "q8_0", "auto", [0.5, 2], [1] * 17, [-1]]:
+        wanted = worker_passes(lambda value=value: llama_cpp_options.read_options({name: value}))
+        assert rule_passes(ENGINE_OPTIONS["llama-cpp"][name], value) == wanted, value

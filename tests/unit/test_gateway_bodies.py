@@ -94,17 +94,13 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "function"}]}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
-    ({"logprobs": True}, "logprobs"),
-    ({"top_logprobs": 3}, "top_logprobs"),
     ({"functions": [{}]}, "functions"),
     ({"audio": {}}, "audio"),
     ({"modalities": ["text", "audio"]}, "modalities"),
     ({"prediction": {}}, "prediction"),
     ({"web_search_options": {}}, "web_search_options"),
     ({"grammar": "root ::= x"}, "grammar"),
-    ({"best_of": 2}, "best_of"),
     ({"suffix": "x"}, "suffix"),
-    ({"mirostat": 2}, "mirostat"),
     ({"prompt": "x"}, "prompt"),
     ({"tempature": 1}, "tempature"),
     ({"x" * 200: 1}, "x" * 80),
@@ -134,8 +130,10 @@ def test_chat_body_field_that_asks_for_nothing_is_taken(name: str, values: tuple
 
 
 def test_chat_body_true_is_not_one() -> None:
-    with pytest.raises(UnsupportedParameter):
+    with pytest.raises(InvalidRequest, match="best_of: found the boolean true"):
         read_chat(best_of=True)
+    with pytest.raises(UnsupportedParameter):
+        read_chat(id_slot=True)
 
 
 def test_chat_body_harmless_fields_and_nulls_are_dropped() -> None:
@@ -235,9 +233,30 @@ def test_completion_body_with_echo_may_ask_for_no_tokens() -> None:
     assert read_text(echo=True, max_tokens=0) == [{"prompt": "p", "echo": True, "max_tokens": 0}]
 
 
-def test_completion_body_logprobs_are_refused() -> None:
-    with pytest.raises(UnsupportedParameter):
-        read_text(logprobs=2)
+def test_logprobs_reach_the_worker_as_a_number_of_alternatives() -> None:
+    assert read_text(logprobs=2) == [{"prompt": "p", "logprobs": 2}]
+    assert read_text(logprobs=0) == [{"prompt": "p", "logprobs": 0}]
+    assert read_chat(logprobs=True) == {"messages": [USER], "logprobs": 0}
+    assert read_chat(logprobs=True, top_logprobs=3) == {"messages": [USER], "logprobs": 3}
+    assert read_chat(logprobs=False, top_logprobs=0) == {"messages": [USER]}
+
+
+def test_top_logprobs_alone_or_too_many_are_refused() -> None:
+    for fields in ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 21}):
+        with pytest.raises(InvalidRequest, match="top_logprobs"):
+            read_chat(**fields)
+    with pytest.raises(InvalidRequest, match="logprobs"):
+        read_text(logprobs=True)
+
+
+def test_sampling_parameters_go_to_the_worker_as_they_are() -> None:
+    fields: dict[str, Any] = {
+        "typical_p": 0.9, "top_n_sigma": 1.5, "xtc_probability": 0.5, "xtc_threshold": 0.1, "dry_multiplier": 0.8,
+        "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": -1, "dry_sequence_breakers": ["\n"],
+        "mirostat": 2, "mirostat_tau": 5.0, "mirostat_eta": 0.1, "dynatemp_range": 0.5, "dynatemp_exponent": 1.0,
+        "min_tokens": 3, "best_of": 2,
+    }  # fmt: skip
+    assert read_chat(**fields) == {"messages": [USER], **fields}
 
 
 def test_wants_usage_only_when_asked_for() -> None:
@@ -288,7 +307,7 @@ def test_chat_body_whole_number_that_no_job_can_carry_is_named(fields: dict[str,
 
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
-    [("logprobs", True, "allowed is false"), ("response_format", {"type": "x"}, 'allowed is {"type": "text"}')],
+    [("id_slot", 2, "allowed is -1"), ("response_format", {"type": "x"}, 'allowed is {"type": "text"}')],
 )
 def test_refusal_of_a_foreign_field_is_spelt_as_json(name: str, value: object, allowed: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:

@@ -93,6 +93,46 @@ def test_transcript_ending_adds_up_the_usage() -> None:
     assert made.ending().endswith(b"data: [DONE]\n\n")
 
 
+ENTRIES: list[dict[str, Any]] = [
+    {"token": "a", "bytes": b"a", "logprob": None, "top": [], "offset": 0},
+    {"token": "b", "bytes": b"b", "logprob": -0.5, "offset": 1,
+     "top": [{"token": "b", "bytes": b"b", "logprob": -0.5}, {"token": "c", "bytes": b"c", "logprob": -1.5}]},
+]  # fmt: skip
+TEXT_LOGPROBS = {
+    "tokens": ["a", "b"],
+    "token_logprobs": [None, -0.5],
+    "top_logprobs": [None, {"b": -0.5, "c": -1.5}],
+    "text_offset": [0, 1],
+}
+CHAT_LOGPROBS: dict[str, Any] = {
+    "content": [
+        {"token": "a", "bytes": [97], "logprob": None, "top_logprobs": []},
+        {"token": "b", "bytes": [98], "logprob": -0.5, "top_logprobs": [
+            {"token": "b", "bytes": [98], "logprob": -0.5}, {"token": "c", "bytes": [99], "logprob": -1.5}]},
+    ],
+    "refusal": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("api", "shape"), [(Api.TEXT, TEXT_LOGPROBS), (Api.CHAT, CHAT_LOGPROBS)])
+def test_logprobs_have_openais_shapes_whole_and_in_pieces(api: Api, shape: dict[str, Any]) -> None:
+    result = {"choices": [{"index": 0, "text": "ab", "finish_reason": "stop", "logprobs": ENTRIES}]}
+    body = json.loads(whole(Answer(api, "job-1", "m", 7), [read_result(result)], 1))
+    assert body["choices"][0]["logprobs"] == shape
+    piece = Chunk({"index": 0, "text": "ab", "tokens": 2, "logprobs": ENTRIES})
+    streamed, _ = transcript(api).write([(0, piece), (0, Done(result))])
+    said_at_the_end, _ = transcript(api).write([(0, Done(result))])
+    for data in (streamed, said_at_the_end):
+        found = [event["choices"][0]["logprobs"] for event in parse(data)]
+        assert [logprobs for logprobs in found if logprobs] == [shape]
+
+
+def test_logprobs_of_no_shape_are_none() -> None:
+    for odd in (5, [5], [{"top": 5, "bytes": 5}]):
+        result = {"choices": [{"text": "ab", "logprobs": odd}]}
+        assert whole(Answer(Api.CHAT, "job-1", "m", 7), [read_result(result)], 1)
+
+
 def test_whole_text_answer_has_openais_shape() -> None:
     body = whole(Answer(Api.TEXT, "job-1", "m", 7), [TextResult((Choice(0, "a", "stop"),), Usage(1, 2))], 1)
     assert json.loads(body) == {

@@ -28,8 +28,8 @@ def test_read_params_request_wins_over_defaults_and_none_counts_as_absent() -> N
 
 def test_read_params_unknown_name_is_unsupported_and_named() -> None:
     with pytest.raises(UnsupportedParameter) as caught:
-        text(best_of=2)
-    assert caught.value.param == "best_of"
+        text(best_off=2)
+    assert caught.value.param == "best_off"
 
 
 @pytest.mark.parametrize("name", ["messages", "tools"])

@@ -15,6 +15,9 @@ _WARNING, _ERROR, _CONTINUED = 3, 4, 5
 _PREFIX = re.compile(r"^\w+: (error loading model: )?")
 
 
+_OVERFLOW = "possible training context overflow"
+
+
 class LogTail:
     """llama.cpp's log: warnings and errors go to standard error, the last errors are kept for messages."""
 
@@ -28,6 +31,8 @@ class LogTail:
         if level != _CONTINUED:
             self._level = level
         line = (text or b"").decode(errors="replace")
+        if _OVERFLOW in line:  # said of all sequences together; for each, the size was compared before
+            return
         if self._level >= _WARNING:
             sys.stderr.write(line)
         if self._level == _ERROR and line.strip(" .\n"):

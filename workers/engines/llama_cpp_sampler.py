@@ -1,27 +1,52 @@
 """A chain of llama.cpp's samplers for one answer."""
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from infsup.protocol.errors import InvalidRequest
 from infsup.workers.generation.model import Sampling
+
+from .llama_cpp_context import LlamaContext
 
 _SEEDS = 2**32 - 1
 """llama.cpp takes 32 bits, of which the last value means "random"."""
+_MIROSTAT_TOKENS = 100
+"""How many of the likeliest tokens mirostat 1 estimates from; the value of its paper and of llama.cpp."""
 
 
 class ChainSampler:
-    """Bias → penalties → top_k → top_p → min_p → temperature → a draw; or the best token at temperature 0."""
+    """The order is that of llama.cpp's own server.
 
-    def __init__(self, library: Any, context: Any, size: int, sampling: Sampling, *, prompt: Sequence[int]) -> None:
-        """`size` is that of the vocabulary, `prompt` what the penalties see at first."""
-        self._library, self._context = library, context
-        self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
-        for sampler in _samplers(library, size, sampling, prompt):
-            library.llama_sampler_chain_add(self._chain, sampler)
+    end tokens → bias → grammar → penalties → DRY → top_n_sigma → top_k → typical_p → top_p → min_p → XTC →
+    temperature → a draw; or temperature → mirostat; or, at temperature 0, the best token after the penalties.
+    """
 
-    def sample(self) -> int:
-        """See `TokenSampler.sample`."""
-        return int(self._library.llama_sampler_sample(self._chain, self._context, -1))
+    def __init__(self, context: LlamaContext, size: int, sampling: Sampling, *, prompt: Sequence[int]) -> None:
+        """`size` is that of the vocabulary, `prompt` what the penalties see at first.
+
+        Raises `InvalidRequest` for a grammar that llama.cpp does not take.
+        """
+        library = context.library
+        self._sample: Callable[[Any, Any, int], int] = library.llama_sampler_sample
+        self._library, self._context = library, context.context
+        self._chain: Any = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
+        self._endless = sampling.min_tokens if sampling.end_tokens else 0
+        try:
+            for sampler in _Samplers(context, size, sampling, prompt).all():
+                library.llama_sampler_chain_add(self._chain, sampler)
+        except BaseException:
+            self.close()
+            raise
+
+    def sample(self, at: int) -> int:
+        """Choose a token by the logits at this index of the last batch, and remember it for the penalties."""
+        token = self._sample(self._chain, self._context, at)
+        if self._endless:
+            self._endless -= 1
+            if not self._endless:  # from now on it may end: the ban is the first of the chain
+                self._library.llama_sampler_free(self._library.llama_sampler_chain_remove(self._chain, 0))
+        return token
 
     def close(self) -> None:
         """Free the chain; harmless when called twice."""
@@ -30,30 +55,106 @@ class ChainSampler:
             self._chain = None
 
 
-def _samplers(library: Any, size: int, sampling: Sampling, prompt: Sequence[int]) -> list[Any]:
-    """Return the samplers in order; the chain owns them."""
-    chain: list[Any] = []
-    if sampling.bias:
-        entries = (library.llama_logit_bias * len(sampling.bias))()
-        for entry, (token, bias) in zip(entries, sampling.bias.items(), strict=True):
-            entry.token, entry.bias = token, bias
-        chain.append(library.llama_sampler_init_logit_bias(size, len(entries), entries))
-    if sampling.penalises:
-        last_n = sampling.repeat_last_n
-        penalties = library.llama_sampler_init_penalties(
-            size, last_n, sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty
+class _Samplers:
+    """Makes the samplers of one chain, which comes to own them."""
+
+    def __init__(self, context: LlamaContext, size: int, sampling: Sampling, prompt: Sequence[int]) -> None:
+        self._library = context.library
+        self._vocab = self._library.llama_model_get_vocab(context.model)
+        self._size = size
+        self._how = sampling
+        self._prompt = prompt
+
+    def all(self) -> Iterator[Any]:
+        """Yield them in order."""
+        yield from self._allowed()
+        yield from self._penalties()
+        yield from self._draw()
+
+    def _allowed(self) -> Iterator[Any]:
+        how = self._how
+        if how.min_tokens and how.end_tokens:
+            yield self._bias(dict.fromkeys(how.end_tokens, float("-inf")))
+        if how.bias:
+            yield self._bias(how.bias)
+        if how.grammar:
+            grammar = self._library.llama_sampler_init_grammar(self._vocab, how.grammar.encode(), b"root")
+            if not grammar:
+                raise InvalidRequest("grammar: found GBNF that llama.cpp does not take", param="grammar")
+            yield grammar
+
+    def _bias(self, bias: Any) -> Any:
+        entries = (self._library.llama_logit_bias * len(bias))()
+        for entry, (token, value) in zip(entries, bias.items(), strict=True):
+            entry.token, entry.bias = token, value
+        return self._library.llama_sampler_init_logit_bias(self._size, len(entries), entries)
+
+    def _penalties(self) -> Iterator[Any]:
+        how, library = self._how, self._library
+        if how.penalises:
+            last_n = how.repeat_last_n
+            yield self._told(
+                library.llama_sampler_init_penalties(
+                    self._size, last_n, how.repeat_penalty, how.frequency_penalty, how.presence_penalty
+                ),
+                last_n,
+            )
+        if how.dry_multiplier > 0 and how.dry_penalty_last_n > 0:
+            yield self._told(self._dry(), how.dry_penalty_last_n)
+
+    def _dry(self) -> Any:
+        how = self._how
+        breakers = (ctypes.c_char_p * len(how.dry_sequence_breakers))(
+            *(text.encode() for text in how.dry_sequence_breakers)
         )
-        for token in prompt[-last_n:]:
-            library.llama_sampler_accept(penalties, token)
-        chain.append(penalties)
-    if sampling.temperature == 0:
-        return [*chain, library.llama_sampler_init_greedy()]
-    if sampling.top_k > 0:
-        chain.append(library.llama_sampler_init_top_k(sampling.top_k))
-    if sampling.top_p < 1:
-        chain.append(library.llama_sampler_init_top_p(sampling.top_p, 1))
-    if sampling.min_p > 0:
-        chain.append(library.llama_sampler_init_min_p(sampling.min_p, 1))
-    chain.append(library.llama_sampler_init_temp(sampling.temperature))
-    chain.append(library.llama_sampler_init_dist(sampling.seed % _SEEDS))
-    return chain
+        return self._library.llama_sampler_init_dry(
+            self._vocab,
+            how.dry_multiplier,
+            how.dry_base,
+            how.dry_allowed_length,
+            how.dry_penalty_last_n,
+            breakers,
+            len(breakers),
+        )
+
+    def _told(self, sampler: Any, last_n: int) -> Any:
+        """Show a sampler the end of the prompt."""
+        for token in self._prompt[-last_n:]:
+            self._library.llama_sampler_accept(sampler, token)
+        return sampler
+
+    def _draw(self) -> Iterator[Any]:
+        how, library = self._how, self._library
+        seed = how.seed % _SEEDS
+        if how.temperature == 0:
+            yield library.llama_sampler_init_greedy()
+        elif how.mirostat == 1:
+            yield library.llama_sampler_init_temp(how.temperature)
+            yield library.llama_sampler_init_mirostat(
+                self._size, seed, how.mirostat_tau, how.mirostat_eta, _MIROSTAT_TOKENS
+            )
+        elif how.mirostat == 2:
+            yield library.llama_sampler_init_temp(how.temperature)
+            yield library.llama_sampler_init_mirostat_v2(seed, how.mirostat_tau, how.mirostat_eta)
+        else:
+            yield from self._filters(seed)
+            if how.dynatemp_range > 0:
+                yield library.llama_sampler_init_temp_ext(how.temperature, how.dynatemp_range, how.dynatemp_exponent)
+            else:
+                yield library.llama_sampler_init_temp(how.temperature)
+            yield library.llama_sampler_init_dist(seed)
+
+    def _filters(self, seed: int) -> Iterator[Any]:
+        how, library = self._how, self._library
+        if how.top_n_sigma > 0:
+            yield library.llama_sampler_init_top_n_sigma(how.top_n_sigma)
+        if how.top_k > 0:
+            yield library.llama_sampler_init_top_k(how.top_k)
+        if how.typical_p < 1:
+            yield library.llama_sampler_init_typical(how.typical_p, 1)
+        if how.top_p < 1:
+            yield library.llama_sampler_init_top_p(how.top_p, 1)
+        if how.min_p > 0:
+            yield library.llama_sampler_init_min_p(how.min_p, 1)
+        if how.xtc_probability > 0:
+            yield library.llama_sampler_init_xtc(how.xtc_probability, how.xtc_threshold, 1, seed)

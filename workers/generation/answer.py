@@ -1,132 +1,113 @@
 """The decoding loop: from a text job to pieces and a result, on any `TextModel`."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from infsup.protocol.job import Job
 from infsup.workers.engine import JobContext, Piece, Result
 
-from .detokenizer import Detokenizer
-from .model import Sampling, TextModel
-from .params import TextParams, read_params
+from .choice import Choice, ChoiceWriter
+from .model import PromptModel, Sampling, TextModel
+from .params import ADVANCED, TextParams, read_params
 from .prompts import Prompt, build_prompt
 from .resolve import resolve_sampling
-from .stops import StopMatcher
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One finished answer: `tokens` are new, `cached` those of the prompt that were in the context already."""
-
-    text: str
-    finish_reason: str
-    tokens: int
-    cached: int
 
 
 def answer(
-    model: TextModel, job: Job, defaults: Mapping[str, Any], context: JobContext
+    model: TextModel, job: Job, defaults: Mapping[str, Any], context: JobContext, lacks: Collection[str] = ADVANCED
 ) -> Generator[Piece | Result, None, None]:
-    """Run a text or chat job.
+    """Run a text or chat job. Pieces are those of `ChoiceWriter`, the result is `{"choices", "usage"}`.
 
-    Pieces are `{"index", "text", "tokens"}`, the first also has `prompt_tokens` and, where there are several
-    choices, the last of each its `finish_reason`; the result is `{"choices", "usage"}`.
+    `lacks` are the parameters that the engine has not.
 
     Raises the errors of `read_params` and `build_prompt`, and `JobCancelled`.
     """
-    params = read_params(job.task, job.params, defaults)
+    params = read_params(job.task, job.params, defaults, lacks)
     prompt = build_prompt(model, params)
     sampling = resolve_sampling(params, model.vocabulary, model.context_size)
     model.start(context)
     choices: list[Choice] = []
+    cached = 0
     for index in range(params.n):
-        seeded = replace(sampling, seed=(sampling.seed + index) % 2**64)
-        choice = yield from _Run(model, prompt, params=params, sampling=seeded, context=context, index=index).pieces()
-        choices.append(choice)
-    yield Result({
-        "choices": [
-            {"index": index, "text": choice.text, "finish_reason": choice.finish_reason}
-            for index, choice in enumerate(choices)
-        ],
+        writer = new_writer(model, params, prompt, index=index)
+        read = yield from _write(model, prompt, writer, sampling=reseeded(sampling, index), context=context)
+        choices.append(writer.choice)
+        if index == 0:
+            cached = read
+    yield text_result(choices, prompt, cached)
+
+
+def new_writer(model: PromptModel, params: TextParams, prompt: Prompt, *, index: int) -> ChoiceWriter:
+    """Return the writer of one of a request's answers: it may be as long as the request and the context allow."""
+    room = model.context_size - len(prompt.tokens)
+    return ChoiceWriter(
+        model.vocabulary,
+        index=index,
+        limit=room if params.max_tokens is None else min(room, params.max_tokens),
+        stops=params.stop,
+        prompt_tokens=len(prompt.tokens),
+        tells_end=params.n > 1,  # else the result does, at once
+        min_tokens=params.min_tokens,
+        tells_logprobs=params.logprobs is not None,
+    )
+
+
+def reseeded(sampling: Sampling, index: int) -> Sampling:
+    """Return the sampling of a request's answer number `index`: they differ in the seed."""
+    return replace(sampling, seed=(sampling.seed + index) % 2**64) if index else sampling
+
+
+def text_result(choices: Sequence[Choice], prompt: Prompt, cached: int, n: int = 0) -> Result:
+    """Return what a text job ends with; `cached` tokens of the prompt were in the context already.
+
+    With `n`, only as many choices are in it: those whose tokens were the likeliest on average.
+    """
+    told = list(choices)
+    if n and n < len(choices):
+        likeliest = sorted(choices, key=lambda choice: choice.logprob / max(1, choice.tokens), reverse=True)
+        told = [replace(choice, index=index) for index, choice in enumerate(likeliest[:n])]
+    return Result({
+        "choices": [choice.to_map() for choice in told],
         "usage": {
             "prompt_tokens": len(prompt.tokens),
             "completion_tokens": sum(choice.tokens for choice in choices),
-            "cached_tokens": choices[0].cached,
+            "cached_tokens": cached,
         },
     })  # fmt: skip
 
 
-class _Run:
-    """One answer in the making."""
+def _write(
+    model: TextModel, prompt: Prompt, writer: ChoiceWriter, *, sampling: Sampling, context: JobContext
+) -> Generator[Piece, None, int]:
+    """Read the prompt, then generate to the end; return how many of its tokens were in the context already."""
+    context.check()
+    cached = 0
+    if not writer.reason:
+        context.phase("prefill")
+        cached = model.read(prompt.tokens, context)
+    if (piece := writer.open(prompt.opening)) is not None:
+        yield piece
+    if not writer.reason:
+        context.phase("decode")
+        yield from _generate(model, prompt, writer, sampling=sampling, context=context)
+    if (piece := writer.end()) is not None:
+        yield piece
+    return cached
 
-    def __init__(
-        self,
-        model: TextModel,
-        prompt: Prompt,
-        *,
-        params: TextParams,
-        sampling: Sampling,
-        context: JobContext,
-        index: int,
-    ) -> None:
-        room = model.context_size - len(prompt.tokens)
-        self._model, self._prompt, self._sampling, self._context = model, prompt, sampling, context
-        self._limit = room if params.max_tokens is None else min(room, params.max_tokens)
-        self._index = index
-        self._tells_end = params.n > 1  # else the result does, at once
-        self._detokenizer = Detokenizer(model.vocabulary.pieces)
-        self._stops = StopMatcher(params.stop)
-        self._text: list[str] = []
-        self._tokens = 0
-        self._unsent = 0
 
-    def pieces(self) -> Generator[Piece, None, Choice]:
-        """Read the prompt, then generate to the end."""
-        self._context.check()
-        cached = 0
-        if self._limit:
-            self._context.phase("prefill")
-            cached = self._model.read(self._prompt.tokens, self._context)
-        if self._prompt.opening:
-            yield self._piece(self._prompt.opening)
-        reason = "length"
-        if self._limit:
-            self._context.phase("decode")
-            reason = yield from self._generate()
-        rest = "" if self._stops.matched else self._stops.push(self._detokenizer.flush()) + self._stops.flush()
-        if self._tells_end:
-            yield Piece({**self._piece(rest).data, "finish_reason": reason})
-        elif rest:
-            yield self._piece(rest)
-        return Choice("".join(self._text), reason, self._tokens, cached)
-
-    def _generate(self) -> Generator[Piece, None, str]:
-        """Generate tokens and return why it ended."""
-        model, context, end_tokens = self._model, self._context, self._model.vocabulary.end_tokens
-        with closing(model.sampler(self._sampling, self._prompt.tokens)) as sampler:
-            while True:
-                context.check()
-                token = sampler.sample()
-                if token in end_tokens:
-                    return "stop"
-                context.progress()
-                self._tokens += 1
-                self._unsent += 1
-                text = self._stops.push(self._detokenizer.push(token))
-                if text:
-                    yield self._piece(text)
-                if self._stops.matched:
-                    return "stop"
-                if self._tokens >= self._limit:
-                    return "length"
-                model.advance(token, context)
-
-    def _piece(self, text: str) -> Piece:
-        data: dict[str, Any] = {"index": self._index, "text": text, "tokens": self._unsent}
-        if not self._text and self._index == 0:
-            data["prompt_tokens"] = len(self._prompt.tokens)
-        self._text.append(text)
-        self._unsent = 0
-        return Piece(data)
+def _generate(
+    model: TextModel, prompt: Prompt, writer: ChoiceWriter, *, sampling: Sampling, context: JobContext
+) -> Generator[Piece, None, None]:
+    with closing(model.sampler(sampling, prompt.tokens)) as sampler:
+        while True:
+            context.check()
+            token = sampler.sample()
+            piece = writer.push(token)
+            if piece is not None:
+                yield piece
+            if writer.reason:
+                return
+            context.progress()
+            model.advance(token, context)

@@ -1,7 +1,7 @@
 """The base of engines that generate text."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from infsup.workers.engine import Engine, JobContext, ModelInfo, Piece, Report, 
 
 from .answer import answer
 from .model import TextModel
-from .params import check_defaults
+from .params import ADVANCED, check_defaults
 
 
 class TextEngine(Engine):
@@ -22,6 +22,9 @@ class TextEngine(Engine):
 
     options: ClassVar[frozenset[str]] = frozenset({"chat_template"})
     """The names that a model's `options` may have."""
+
+    lacks: ClassVar[frozenset[str]] = ADVANCED
+    """The parameters that requests may not use."""
 
     def __init__(self) -> None:
         """Take nothing until `load`."""
@@ -33,13 +36,8 @@ class TextEngine(Engine):
         """Load the model; the place to import heavy libraries. Raises `ModelUnavailable` and `OutOfMemory`."""
 
     def load(self, model: ModelSpec, report: Report) -> ModelInfo:
-        """Open the model. Raises `UnsupportedParameter`, and errors of `check_defaults` and `open_model`."""
-        for name in model.options.keys() - self.options:
-            known = ", ".join(sorted(self.options))
-            raise UnsupportedParameter(
-                f"options.{name} is not an option of {model.engine}, which has {known}", param=f"options.{name}"
-            )
-        check_defaults(model.defaults)
+        """Open the model. Raises the errors of `check_definition` and `open_model`."""
+        check_definition(model, self.options, self.lacks)
         self._defaults = model.defaults
         self._model, info = self.open_model(model, report)
         if self._model.template is None:
@@ -50,7 +48,7 @@ class TextEngine(Engine):
         """Generate text."""
         if self._model is None:
             raise RuntimeError("run before load")
-        with closing(answer(self._model, job, self._defaults, context)) as events:
+        with closing(answer(self._model, job, self._defaults, context, self.lacks)) as events:
             for event in events:
                 self.context_used = self._model.used
                 yield event
@@ -60,3 +58,14 @@ class TextEngine(Engine):
         model, self._model = self._model, None
         if model is not None:
             model.close()
+
+
+def check_definition(model: ModelSpec, options: Collection[str], lacks: Collection[str] = ()) -> None:
+    """Check a model's `defaults` and the names of its `options`. Raises `UnsupportedParameter`, `InvalidRequest`."""
+    for name in model.options:
+        if name not in options:
+            known = ", ".join(sorted(options))
+            raise UnsupportedParameter(
+                f"options.{name} is not an option of {model.engine}, which has {known}", param=f"options.{name}"
+            )
+    check_defaults(model.defaults, lacks)

@@ -15,7 +15,9 @@ class Sampling:
     """How to choose tokens: `TextParams` with everything resolved.
 
     `bias` is added to the logits (minus infinity for a banned token), `repeat_last_n` counts tokens (0 = none).
-    `seed` is 0 to 2^64 - 1, `top_k` 0 = off, `temperature` 0 = the best token.
+    `seed` is 0 to 2^64 - 1, `top_k` 0 = off, `temperature` 0 = the best token. `end_tokens` are impossible for the
+    first `min_tokens`. `grammar` is GBNF with the rule `root`, "" for none. What engines do not have is left alone by
+    them: `read_params` refuses it before.
     """
 
     temperature: float = 0.8
@@ -28,6 +30,23 @@ class Sampling:
     presence_penalty: float = 0.0
     seed: int = 0
     bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    typical_p: float = 1.0
+    top_n_sigma: float = 0.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 0
+    dry_sequence_breakers: tuple[str, ...] = ()
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    min_tokens: int = 0
+    end_tokens: frozenset[int] = frozenset()
+    grammar: str = ""
 
     @property
     def penalises(self) -> bool:
@@ -48,16 +67,21 @@ class TokenSampler(Protocol):
         ...
 
 
-class TextModel(Protocol):
-    """One model with one sequence of tokens in its context; what is not the model's is shared by all engines.
+class PromptModel(Protocol):
+    """What has to be known of a model to turn a request into tokens.
 
-    `template` is None when the model has none and `no_template` then says why.
+    `template` is None when the model has none and `no_template` then says why. `context_size` is what one sequence
+    may hold, in tokens.
     """
 
     vocabulary: Vocabulary
     template: ChatTemplate | None
     no_template: str
     context_size: int
+
+
+class TextModel(PromptModel, Protocol):
+    """One model with one sequence of tokens in its context; what is not the model's is shared by all engines."""
 
     @property
     def used(self) -> int:

@@ -1,6 +1,6 @@
 """The parameters of text jobs, read from a job's untrusted map over the model's defaults."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ MAX_STOPS = 16
 MAX_CHOICES = 16
 MAX_INT = 2**63 - 1
 MAX_BIAS_TEXT = 1000
+MAX_LOGPROBS = 20
+MAX_BREAKERS = 64
+MAX_BREAKER_TEXT = 100
 BAN = -100.0
 """A bias this low forbids the token."""
 
@@ -24,6 +27,8 @@ class TextParams:
     `prompt` is text or token ids; for chats it is None and `messages` is set. `max_tokens` None means to the end
     of the context, `repeat_last_n` -1 the whole context, `seed` None a random one. Keys of `logit_bias` are token
     ids (int) or texts (str) of which every token is meant. `template_options` are variables for the chat template.
+    `logprobs` is how many of the likeliest tokens are told beside each, None for no logprobs at all; together with
+    `echo` the prompt's tokens are told too. `best_of` answers are made and the `n` likeliest kept (None: `n`).
     """
 
     prompt: str | tuple[int, ...] | None = None
@@ -45,13 +50,38 @@ class TextParams:
     echo: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     template_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    min_tokens: int = 0
+    logprobs: int | None = None
+    best_of: int | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many answers are made."""
+        return max(self.n, self.best_of or 0)
 
 
-def read_params(task: str, request: Mapping[str, Any], defaults: Mapping[str, Any]) -> TextParams:
+def read_params(
+    task: str, request: Mapping[str, Any], defaults: Mapping[str, Any], lacks: Collection[str] = ()
+) -> TextParams:
     """Read a request for `task`, "text-completion" or "chat-completion".
 
-    What it leaves out, or sets to None, comes from `defaults`. Raises `UnsupportedParameter` for an unknown name
-    and `InvalidRequest` for a wrong type or range; both name the field.
+    What it leaves out, or sets to None, comes from `defaults`. Raises `UnsupportedParameter` for an unknown name and
+    for one that the engine `lacks` (unless it asks for nothing), and `InvalidRequest` for a wrong type or range; all
+    name the field.
     """
     readers = _readers(task)
     given = {name: value for name, value in request.items() if value is not None}
@@ -61,18 +91,29 @@ def read_params(task: str, request: Mapping[str, Any], defaults: Mapping[str, An
     merged = {name: value for name, value in defaults.items() if name in readers and value is not None} | given
     fields = {_FIELDS.get(name, name): readers[name](value, name) for name, value in merged.items()}
     params = TextParams(**fields)
+    for name in lacks:
+        _check_lacking(name, fields)
     _check_together(task, params)
     return params
 
 
-def check_defaults(defaults: Mapping[str, Any]) -> None:
+def check_defaults(defaults: Mapping[str, Any], lacks: Collection[str] = ()) -> None:
     """Check a model's defaults alone, so that a wrong one is found at load. Raises like `read_params`."""
     readers = _readers("text-completion") | _readers("chat-completion")
     for name, value in defaults.items():
         if name not in readers:
             raise UnsupportedParameter(f"defaults.{name} is not a parameter of text tasks", param=f"defaults.{name}")
         if value is not None:
-            readers[name](value, f"defaults.{name}")
+            read = readers[name](value, f"defaults.{name}")
+            if name in lacks:
+                _check_lacking(name, {name: read}, "defaults.")
+
+
+def _check_lacking(name: str, fields: Mapping[str, Any], where: str = "") -> None:
+    if name in fields and fields[name] != getattr(_UNSET, name) and (name, fields[name]) not in _NOTHING:
+        raise UnsupportedParameter(
+            f"{where}{name} is not supported by this model's engine: llama-cpp has it", param=f"{where}{name}"
+        )
 
 
 def _check_together(task: str, params: TextParams) -> None:
@@ -83,6 +124,10 @@ def _check_together(task: str, params: TextParams) -> None:
         raise InvalidRequest("prompt is missing", param="prompt")
     if params.max_tokens == 0 and not params.echo:
         raise refusal("max_tokens", 0, "1 or more (0 only together with echo)")
+    if params.best_of is not None and params.best_of < params.n:
+        raise refusal("best_of", params.best_of, f"at least n, {params.n}")
+    if params.max_tokens is not None and params.min_tokens > params.max_tokens:
+        raise refusal("min_tokens", params.min_tokens, f"at most max_tokens, {params.max_tokens}")
 
 
 def _read_prompt(value: object, name: str) -> str | tuple[int, ...]:
@@ -116,6 +161,14 @@ def _read_bias(value: object, name: str) -> dict[int | str, float]:
     return read
 
 
+def _read_breakers(value: object, name: str) -> tuple[str, ...]:
+    entries = read_list(value, name, MAX_BREAKERS)
+    for i, entry in enumerate(entries):
+        if not read_text(entry, f"{name}[{i}]") or len(entry) > MAX_BREAKER_TEXT or "\0" in entry:
+            raise refusal(f"{name}[{i}]", entry, f"text of 1 to {MAX_BREAKER_TEXT} characters without NUL")
+    return tuple(entries)
+
+
 def _read_tools(value: object, name: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(read_map(entry, f"{name}[{i}]") for i, entry in enumerate(read_list(value, name)))
 
@@ -139,7 +192,33 @@ _COMMON: Mapping[str, _Reader] = {
     "logit_bias": _read_bias,
     "n": Number(1, MAX_CHOICES, whole=True).read,
     "ignore_eos": read_bool,
+    "typical_p": Number(0, 1).read,
+    "top_n_sigma": Number(-1, 1000).read,
+    "xtc_probability": Number(0, 1).read,
+    "xtc_threshold": Number(0, 1).read,
+    "dry_multiplier": Number(0, 100).read,
+    "dry_base": Number(1, 100).read,
+    "dry_allowed_length": Number(0, MAX_INT, whole=True).read,
+    "dry_penalty_last_n": Number(-1, MAX_INT, whole=True).read,
+    "dry_sequence_breakers": _read_breakers,
+    "mirostat": Number(0, 2, whole=True).read,
+    "mirostat_tau": Number(0, 100).read,
+    "mirostat_eta": Number(0, 100).read,
+    "dynatemp_range": Number(0, 5).read,
+    "dynatemp_exponent": Number(0, 100).read,
+    "min_tokens": Number(0, MAX_INT, whole=True).read,
+    "logprobs": Number(0, MAX_LOGPROBS, whole=True).read,
+    "best_of": Number(1, MAX_CHOICES, whole=True).read,
 }
+
+ADVANCED = frozenset({
+    "typical_p", "top_n_sigma", "xtc_probability", "dry_multiplier", "mirostat", "dynatemp_range", "min_tokens",
+    "logprobs", "best_of",
+})  # fmt: skip
+"""What not every engine has. Their companions, such as `dry_base`, change nothing without them."""
+_UNSET = TextParams()
+_NOTHING = {("top_n_sigma", 0.0), ("best_of", 1)}
+""" "Off", beside the defaults."""
 
 _BY_TASK: Mapping[str, Mapping[str, _Reader]] = {
     "text-completion": {

@@ -8,7 +8,7 @@ from infsup.protocol.errors import ContextLengthExceeded, InvalidRequest, Unsupp
 
 from .detokenizer import Detokenizer
 from .messages import Message
-from .model import TextModel
+from .model import PromptModel
 from .params import TextParams
 from .special import free_marks
 from .template import MAX_CHARACTERS, RESERVED, ChatTemplate
@@ -23,7 +23,7 @@ class Prompt:
     opening: str = ""
 
 
-def build_prompt(model: TextModel, params: TextParams) -> Prompt:
+def build_prompt(model: PromptModel, params: TextParams) -> Prompt:
     """Tokenise a request.
 
     Raises `InvalidRequest`, `UnsupportedTask` (a chat without a template) and `ContextLengthExceeded`.

@@ -44,6 +44,15 @@ class Vocabulary:
         texts = (len(text.encode()) for text in self.special)
         return max(1, max(map(len, self.pieces), default=0), max(texts, default=0))
 
+    @cached_property
+    def control_names(self) -> Mapping[int, str]:
+        """The texts of control tokens by their ids."""
+        return {token: text for text, token in self.special.items()}
+
+    def shown(self, token: int) -> str:
+        """Return a token's text to be shown: that of control tokens too, U+FFFD for parts of characters."""
+        return self.pieces[token].decode(errors="replace") or self.control_names.get(token, "")
+
     def fewest_tokens(self, length: int) -> int:
         """Return how many tokens a text of `length` characters has at least.
 
