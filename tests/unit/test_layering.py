@@ -21,6 +21,7 @@ HEAVY = frozenset(
         "gpt4all",
         "jinja2",
         "llama_cpp",
+        "llguidance",
         "numpy",
         "onnxruntime",
         "stable_diffusion_cpp",
