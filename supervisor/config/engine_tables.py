@@ -81,6 +81,14 @@ def _are_tables(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_table, cast("list[object]", value)))
 
 
+def _is_text_or_table(value: object) -> bool:
+    return isinstance(value, str | Mapping)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value))
+
+
 def _is_size(value: object) -> bool:
     if isinstance(value, str):
         return re.fullmatch(rf"\d+\s*(?:{_SIZE_UNITS})?", value, re.IGNORECASE) is not None
@@ -95,6 +103,8 @@ def _passes(rule: Rule, value: object) -> bool:
     return True
 
 
+_TEXT = text("(?s:.*)", "a text")
+_SCHEMA = _allow("a JSON Schema: a table, or its JSON as text", _is_text_or_table)
 _TEXT_DEFAULTS: Mapping[str, Rule] = {
     "max_tokens": whole(1, _MAX_INT),
     "temperature": number(0, 5),
@@ -122,7 +132,17 @@ _TEXT_DEFAULTS: Mapping[str, Rule] = {
     "prompt": _allow("a text or a list of token numbers", _is_prompt),
     "messages": _allow("a list of messages, tables with role and content", _are_tables),
     "tools": _allow("a list of tables", _are_tables),
+    "tool_choice": _allow("auto, none, required or a table with a function", _is_text_or_table),
+    "parallel_tool_calls": flag(),
     "chat_template_kwargs": _allow("a table", _is_table),
+    "response_format": _allow("a table with a type", _is_table),
+    "structured_outputs": _allow("a table", _is_table),
+    "json_schema": _SCHEMA,
+    "guided_json": _SCHEMA,
+    "guided_regex": _TEXT,
+    "guided_choice": _allow("a list of texts", _are_texts),
+    "guided_grammar": _TEXT,
+    "grammar": _TEXT,
 }
 _ADVANCED_DEFAULTS: Mapping[str, Rule] = {
     "typical_p": number(0, 1),

@@ -61,7 +61,7 @@ class Script:
         self.seeds.append(sampling.seed)
         return self
 
-    def sample(self) -> int:
+    def sample(self, mask: bytes | None = None) -> int:
         return [*self.says, 256][self._next]
 
     def advance(self, token: int, context: JobContext) -> None:

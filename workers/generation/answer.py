@@ -11,12 +11,19 @@ from infsup.workers.engine import JobContext, Piece, Result
 from .choice import Choice, ChoiceWriter
 from .model import PromptModel, Sampling, TextModel
 from .params import ADVANCED, TextParams, read_params
+from .plan import begin, plan_answer
 from .prompts import Prompt, build_prompt
 from .resolve import resolve_sampling
 
 
 def answer(
-    model: TextModel, job: Job, defaults: Mapping[str, Any], context: JobContext, lacks: Collection[str] = ADVANCED
+    model: TextModel,
+    job: Job,
+    defaults: Mapping[str, Any],
+    context: JobContext,
+    *,
+    lacks: Collection[str] = ADVANCED,
+    grammars: Mapping[str, Any] | None = None,
 ) -> Generator[Piece | Result, None, None]:
     """Run a text or chat job. Pieces are those of `ChoiceWriter`, the result is `{"choices", "usage"}`.
 
@@ -24,7 +31,7 @@ def answer(
 
     Raises the errors of `read_params` and `build_prompt`, and `JobCancelled`.
     """
-    params = read_params(job.task, job.params, defaults, lacks)
+    params = read_params(job.task, job.params, defaults, lacks=lacks, grammars=grammars)
     prompt = build_prompt(model, params)
     sampling = resolve_sampling(params, model.vocabulary, model.context_size)
     model.start(context)
@@ -42,8 +49,13 @@ def answer(
 def new_writer(model: PromptModel, params: TextParams, prompt: Prompt, *, index: int) -> ChoiceWriter:
     """Return the writer of one of a request's answers: it may be as long as the request and the context allow."""
     room = model.context_size - len(prompt.tokens)
+    plan = plan_answer(model, params, prompt)
+    prefill = prompt.opening if params.messages else ""
     return ChoiceWriter(
-        model.vocabulary,
+        plan.pieces,
+        model.vocabulary.end_tokens,
+        shaper=plan.shaper(),
+        constraint=begin(plan.grammar, model.vocabulary, prefill) if plan.grammar else None,
         index=index,
         limit=room if params.max_tokens is None else min(room, params.max_tokens),
         stops=params.stop,
@@ -103,7 +115,7 @@ def _generate(
     with closing(model.sampler(sampling, prompt.tokens)) as sampler:
         while True:
             context.check()
-            token = sampler.sample()
+            token = sampler.sample(writer.mask())
             piece = writer.push(token)
             if piece is not None:
                 yield piece

@@ -11,6 +11,7 @@ from infsup.protocol.spec import ModelSpec
 from infsup.workers.engine import Engine, JobContext, ModelInfo, Piece, Report, Result
 
 from .answer import answer
+from .answer_format import named_format
 from .model import TextModel
 from .params import ADVANCED, check_defaults
 
@@ -30,6 +31,7 @@ class TextEngine(Engine):
         """Take nothing until `load`."""
         self._model: TextModel | None = None
         self._defaults: Mapping[str, Any] = {}
+        self._grammars: Mapping[str, Any] = {}
 
     @abstractmethod
     def open_model(self, spec: ModelSpec, report: Report) -> tuple[TextModel, ModelInfo]:
@@ -38,7 +40,7 @@ class TextEngine(Engine):
     def load(self, model: ModelSpec, report: Report) -> ModelInfo:
         """Open the model. Raises the errors of `check_definition` and `open_model`."""
         check_definition(model, self.options, self.lacks)
-        self._defaults = model.defaults
+        self._defaults, self._grammars = model.defaults, model.grammars
         self._model, info = self.open_model(model, report)
         if self._model.template is None:
             self.tasks = frozenset({"text-completion"})
@@ -48,7 +50,8 @@ class TextEngine(Engine):
         """Generate text."""
         if self._model is None:
             raise RuntimeError("run before load")
-        with closing(answer(self._model, job, self._defaults, context, self.lacks)) as events:
+        events_of = answer(self._model, job, self._defaults, context, lacks=self.lacks, grammars=self._grammars)
+        with closing(events_of) as events:
             for event in events:
                 self.context_used = self._model.used
                 yield event
@@ -61,7 +64,10 @@ class TextEngine(Engine):
 
 
 def check_definition(model: ModelSpec, options: Collection[str], lacks: Collection[str] = ()) -> None:
-    """Check a model's `defaults` and the names of its `options`. Raises `UnsupportedParameter`, `InvalidRequest`."""
+    """Check a model's `defaults`, its `grammars` and the names of its `options`.
+
+    Raises `UnsupportedParameter` and `InvalidRequest`.
+    """
     for name in model.options:
         if name not in options:
             known = ", ".join(sorted(options))
@@ -69,3 +75,6 @@ def check_definition(model: ModelSpec, options: Collection[str], lacks: Collecti
                 f"options.{name} is not an option of {model.engine}, which has {known}", param=f"options.{name}"
             )
     check_defaults(model.defaults, lacks)
+    for name in model.grammars:
+        if (named := named_format(model.grammars, name, f"grammars.{name}")) is not None:
+            named.rules()

@@ -58,8 +58,11 @@ class Sampling:
 class TokenSampler(Protocol):
     """Chooses tokens for one answer."""
 
-    def sample(self) -> int:
-        """Choose a token by the logits of the last position and remember it for the penalties."""
+    def sample(self, mask: bytes | None = None) -> int:
+        """Choose a token by the logits of the last position and remember it for the penalties.
+
+        `mask` is a `Constraint`'s: only these tokens may be chosen.
+        """
         ...
 
     def close(self) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infsup.protocol.errors import InvalidRequest, UnsupportedParameter
+from infsup.workers.generation.tools.definitions import AUTO, Choice, Tool, check_choice, read_choice, read_tools
 
+from .answer_format import FORMAT_READERS, AnswerFormat, named_format
 from .checks import Number, is_list, is_map, read_bool, read_list, read_map, read_text, refusal
 from .messages import Message, read_messages
 
@@ -48,7 +50,10 @@ class TextParams:
     n: int = 1
     ignore_eos: bool = False
     echo: bool = False
-    tools: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: Choice = AUTO
+    parallel_tool_calls: bool = True
+    format: AnswerFormat | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     typical_p: float = 1.0
     top_n_sigma: float = -1.0
@@ -73,24 +78,41 @@ class TextParams:
         """How many answers are made."""
         return max(self.n, self.best_of or 0)
 
+    @property
+    def shown_tools(self) -> tuple[Tool, ...]:
+        """The tools that the model may know of: none when it must not call any."""
+        return () if self.tool_choice.mode == "none" else self.tools
+
 
 def read_params(
-    task: str, request: Mapping[str, Any], defaults: Mapping[str, Any], lacks: Collection[str] = ()
+    task: str,
+    request: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    lacks: Collection[str] = (),
+    grammars: Mapping[str, Any] | None = None,
 ) -> TextParams:
     """Read a request for `task`, "text-completion" or "chat-completion".
 
-    What it leaves out, or sets to None, comes from `defaults`. Raises `UnsupportedParameter` for an unknown name and
-    for one that the engine `lacks` (unless it asks for nothing), and `InvalidRequest` for a wrong type or range; all
-    name the field.
+    What it leaves out, or sets to None, comes from `defaults`; `grammars` are those that it may name. Raises
+    `UnsupportedParameter` for an unknown name and for one that the engine `lacks` (unless it asks for nothing), and
+    `InvalidRequest` for a wrong type or range; all name the field.
     """
     readers = _readers(task)
     given = {name: value for name, value in request.items() if value is not None}
     for name in given:
         if name not in readers:
             raise UnsupportedParameter(f"{name[:80]} is not a parameter of {task}", param=name)
-    merged = {name: value for name, value in defaults.items() if name in readers and value is not None} | given
-    fields = {_FIELDS.get(name, name): readers[name](value, name) for name, value in merged.items()}
-    params = TextParams(**fields)
+    usual = {name: value for name, value in defaults.items() if name in readers and value is not None}
+    if FORMAT_READERS.keys() & given.keys():
+        usual = {name: value for name, value in usual.items() if name not in FORMAT_READERS}
+    merged = usual | given
+    fields = {
+        _FIELDS.get(name, name): readers[name](value, name)
+        for name, value in merged.items()
+        if name not in FORMAT_READERS
+    }
+    params = TextParams(**fields, format=_read_format(merged, grammars or {}))
     for name in lacks:
         _check_lacking(name, fields)
     _check_together(task, params)
@@ -116,10 +138,27 @@ def _check_lacking(name: str, fields: Mapping[str, Any], where: str = "") -> Non
         )
 
 
+def _read_format(given: Mapping[str, Any], grammars: Mapping[str, Any]) -> AnswerFormat | None:
+    found: list[AnswerFormat] = []
+    for name, reader in FORMAT_READERS.items():
+        value = given.get(name)
+        if value is None:
+            continue
+        known = named_format(grammars, value, name) if name == "grammar" and isinstance(value, str) else None
+        read = known or reader(value, name)
+        if read is not None:
+            found.append(read)
+    if len(found) > 1:
+        fields = " and ".join(format_.field for format_ in found)
+        raise InvalidRequest(f"{found[1].field}: found {fields}, allowed is one of them", param=found[1].field)
+    return found[0] if found else None
+
+
 def _check_together(task: str, params: TextParams) -> None:
     if task == "chat-completion":
         if not params.messages:
             raise InvalidRequest("messages is missing", param="messages")
+        check_choice(params.tool_choice, params.tools)
     elif params.prompt is None:
         raise InvalidRequest("prompt is missing", param="prompt")
     if params.max_tokens == 0 and not params.echo:
@@ -169,10 +208,6 @@ def _read_breakers(value: object, name: str) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def _read_tools(value: object, name: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(read_map(entry, f"{name}[{i}]") for i, entry in enumerate(read_list(value, name)))
-
-
 _Reader = Callable[[Any, str], Any]
 _BIAS = Number(-100, 100)
 _FIELDS: Mapping[str, str] = {"chat_template_kwargs": "template_options"}
@@ -209,6 +244,7 @@ _COMMON: Mapping[str, _Reader] = {
     "min_tokens": Number(0, MAX_INT, whole=True).read,
     "logprobs": Number(0, MAX_LOGPROBS, whole=True).read,
     "best_of": Number(1, MAX_CHOICES, whole=True).read,
+    **FORMAT_READERS,
 }
 
 ADVANCED = frozenset({
@@ -226,7 +262,13 @@ _BY_TASK: Mapping[str, Mapping[str, _Reader]] = {
         "echo": read_bool,
         "max_tokens": Number(0, MAX_INT, whole=True).read,
     },
-    "chat-completion": {"messages": read_messages, "tools": _read_tools, "chat_template_kwargs": read_map},
+    "chat-completion": {
+        "messages": read_messages,
+        "tools": read_tools,
+        "tool_choice": read_choice,
+        "parallel_tool_calls": read_bool,
+        "chat_template_kwargs": read_map,
+    },
 }
 
 

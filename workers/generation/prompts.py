@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infsup.protocol.errors import ContextLengthExceeded, InvalidRequest, UnsupportedTask
+from infsup.workers.generation.tools.fallback import explain_tools
+from infsup.workers.generation.tools.formats import knows_tools
 
 from .detokenizer import Detokenizer
 from .messages import Message
@@ -14,13 +16,19 @@ from .special import free_marks
 from .template import MAX_CHARACTERS, RESERVED, ChatTemplate
 from .vocabulary import Vocabulary
 
+TAIL = 200
+"""Characters of a rendered chat that tell whether its template has opened the reasoning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`opening` is what an answer begins with: the prefilled words of a chat, or the prompt to be echoed."""
+    """`opening` is what an answer begins with: the prefilled words of a chat, or the prompt to be echoed. `tail` is the
+    end of a chat as the template wrote it.
+    """
 
     tokens: tuple[int, ...]
     opening: str = ""
+    tail: str = ""
 
 
 def build_prompt(model: PromptModel, params: TextParams) -> Prompt:
@@ -103,7 +111,11 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
     said = sum(len(message["content"]) for message in params.messages)
     if said > MAX_CHARACTERS // 2:  # near what a template may render: it would fail rather than say what is wrong
         room.check_text(vocabulary, said)
-    given: tuple[Any, ...] = (params.messages, params.tools, params.template_options)
+    tools = [tool.definition for tool in params.shown_tools]
+    conversation = list(params.messages)
+    if not knows_tools(template.source(tools=bool(tools))):
+        conversation = explain_tools(params.messages, tools)
+    given: tuple[Any, ...] = (conversation, tools, params.template_options)
     guard, end = free_marks(given, 2)
     special = vocabulary.control_texts
     messages: list[Message]
@@ -125,7 +137,7 @@ def chat_prompt(vocabulary: Vocabulary, template: ChatTemplate, params: TextPara
     tokens = vocabulary.with_bos(encode_guarded(vocabulary, text, guard))
     if not tokens:
         raise InvalidRequest("messages: the chat template made no text of them", param="messages")
-    return Prompt(tuple(tokens), prefill or "")
+    return Prompt(tuple(tokens), prefill or "", text[-TAIL:])
 
 
 def prefilled(messages: Sequence[Message]) -> str | None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from infsup.protocol.errors import EngineFailure
+from infsup.protocol.errors import EngineFailure, InvalidRequest
 
+from .masks import ban
 from .model import Sampling
 
 Floats = npt.NDArray[np.float32]
@@ -33,14 +34,23 @@ class Sampler:
         self._biased: Ids = np.fromiter(sampling.bias.keys(), np.intp)
         self._bias: Floats = np.fromiter(sampling.bias.values(), np.float32)
 
-    def sample(self) -> int:
-        """Choose a token and remember it. Raises `EngineFailure` when the logits are no numbers."""
+    def sample(self, mask: bytes | None = None) -> int:
+        """Choose a token and remember it; `mask` is a `Constraint`'s.
+
+        Raises `EngineFailure` when the logits are no numbers, `InvalidRequest` when `logit_bias` bans all of the mask.
+        """
         logits = self._logits()
+        if mask is not None:
+            ban(logits, mask)
         if self._biased.size:
             logits[self._biased] += self._bias
         self._penalties.apply(logits)
         best = int(logits.argmax())
         if not np.isfinite(logits[best]):
+            if mask is not None and self._biased.size:
+                raise InvalidRequest(
+                    "logit_bias: found all tokens banned that the answer's grammar allows here", param="logit_bias"
+                )
             raise EngineFailure("the model's logits are no finite numbers")
         token = best if self._sampling.temperature == 0 else self._draw(logits)
         self._penalties.accept(token)

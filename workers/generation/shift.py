@@ -91,7 +91,7 @@ class ContextShift:
         preloaded = len(ours) if tokens[: len(ours)] == ours else 0
         first = max(preloaded, int(model.vocabulary.bos is not None and tokens[:1] == (model.vocabulary.bos,)))
         head = min(budget - 1, max(first, budget // 2) if self._how == TRUNCATE_MIDDLE else first)
-        return Prompt((*tokens[:head], *tokens[len(tokens) - (budget - head) :]), whole.opening)
+        return Prompt((*tokens[:head], *tokens[len(tokens) - (budget - head) :]), whole.opening, whole.tail)
 
     def _own(self, narrow: PromptModel, params: TextParams) -> TextParams:
         function = cast("Function", self._function)

@@ -71,8 +71,16 @@ class ChatTemplate:
         )
         environment.filters["tojson"] = _tojson
         functions: dict[str, Any] = {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
+        self._sources = dict(sources)
         self._templates = {name: environment.from_string(source, functions) for name, source in sources.items()}
         self._names = dict(names)
+
+    def source(self, *, tools: bool) -> str:
+        """Return the template's text, as it is for requests with tools or without."""
+        return self._sources[self._kind(tools=tools)]
+
+    def _kind(self, *, tools: bool) -> str:
+        return "tool_use" if tools and "tool_use" in self._templates else "default"
 
     def render(
         self,
@@ -86,7 +94,7 @@ class ChatTemplate:
 
         Raises `InvalidRequest` when the template refuses the conversation, `EngineFailure` when it fails.
         """
-        kind = "tool_use" if tools and "tool_use" in self._templates else "default"
+        kind = self._kind(tools=bool(tools))
         variables: dict[str, Any] = {
             **self._names,
             **(options or {}),

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .special import SpecialText
+
+if TYPE_CHECKING:
+    from infsup.workers.generation.grammar.guide import Guide
 
 
 class Encode(Protocol):
@@ -52,6 +55,17 @@ class Vocabulary:
     def shown(self, token: int) -> str:
         """Return a token's text to be shown: that of control tokens too, U+FFFD for parts of characters."""
         return self.pieces[token].decode(errors="replace") or self.control_names.get(token, "")
+
+    @cached_property
+    def guide(self) -> "Guide":
+        """What holds answers to grammars; made when the first is asked for, which takes up to a second."""
+        from infsup.workers.generation.grammar.guide import Guide  # noqa: PLC0415 - imports llguidance, which reads this
+
+        return Guide(self)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Tokenise text in which control tokens are only text."""
+        return self.encode(text, special=False)
 
     def fewest_tokens(self, length: int) -> int:
         """Return how many tokens a text of `length` characters has at least.

@@ -2,13 +2,13 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from typing import Protocol
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from infsup.protocol.errors import EngineFailure, InvalidRequest
 from infsup.workers.generation.constraint import Constraint, Grammar
-from infsup.workers.generation.vocabulary import Vocabulary
 
 from .lark import Rules
 
@@ -17,10 +17,38 @@ _KEPT = 32
 _HEAD = re.compile(r"at \d+\(\d+\): |failed to compile JSON schema: ")
 
 
+class GuideVocabulary(Protocol):
+    """What is needed of a `Vocabulary`."""
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """The bytes of each token."""
+        ...
+
+    @property
+    def special(self) -> Mapping[str, int]:
+        """Control tokens by their texts."""
+        ...
+
+    @property
+    def end_tokens(self) -> Set[int]:
+        """The tokens that end an answer."""
+        ...
+
+    @property
+    def bos(self) -> int | None:
+        """The token that begins a prompt."""
+        ...
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Tokenise text in which there are no control tokens."""
+        ...
+
+
 class Guide:
     """Makes constraints for one vocabulary. Building it takes about 0.3 s for 50,000 tokens: one for each model."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: GuideVocabulary) -> None:
         """Read the vocabulary."""
         self.special = vocabulary.special
         self._tokens = len(vocabulary.pieces)
@@ -52,7 +80,7 @@ class Guide:
 class _Tokens:
     """A vocabulary as llguidance reads it."""
 
-    def __init__(self, vocabulary: Vocabulary, ends: Sequence[int]) -> None:
+    def __init__(self, vocabulary: GuideVocabulary, ends: Sequence[int]) -> None:
         texts = {token: text.encode() for text, token in vocabulary.special.items()}
         pieces = [texts.get(token) or piece for token, piece in enumerate(vocabulary.pieces)]
         pieces += [b"<end>"] * (ends[-1] + 1 - len(pieces))
@@ -68,7 +96,7 @@ class _Tokens:
         if isinstance(text, bytes):
             # llguidance asks for bytes first, and gives text when they are refused.
             raise TypeError("text only")
-        tokens = self._vocabulary.encode(text, special=False)
+        tokens = self._vocabulary.encode_plain(text)
         pieces = self._vocabulary.pieces
         if b"".join(pieces[token] for token in tokens) == text.encode():
             return tokens

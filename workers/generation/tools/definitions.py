@@ -32,6 +32,9 @@ class Choice:
     name: str = ""
 
 
+AUTO = Choice()
+
+
 def read_tools(value: object, name: str = "tools") -> tuple[Tool, ...]:
     """Check a list of tools. Raises `InvalidRequest` or `UnsupportedParameter` naming e.g. `tools[0].function.name`."""
     tools = tuple(_read_tool(entry, f"{name}[{i}]") for i, entry in enumerate(read_list(value, name, MAX_TOOLS)))
