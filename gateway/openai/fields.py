@@ -9,20 +9,18 @@ from infsup.protocol.errors import UnsupportedParameter
 
 HARMLESS = frozenset({
     "user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-    "prompt_cache_options", "reasoning_effort", "verbosity", "parallel_tool_calls", "cache_prompt",
+    "prompt_cache_options", "reasoning_effort", "verbosity", "cache_prompt",
 })  # fmt: skip
 """They change nothing about the answer that this server could give."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "tools": ([],),
     "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "suffix": ("",),
-    "grammar": ("",),
-    "json_schema": ({},),
     "timings_per_token": (False,),
     "audio": (),
     "prediction": (),

@@ -23,7 +23,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = read_body(ChatBody, await read_object(request, request.app[GATEWAY].settings.max_body))
     params = chat_params(body)
     return await answer_with_jobs(
-        request, body, Api.CHAT, "chat-completion", [(params, chat_chain(params["messages"]))]
+        request, body, Api.CHAT, "chat-completion", [(params, chat_chain(params["messages"], params.get("tools", ())))]
     )
 
 

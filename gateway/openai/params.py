@@ -6,7 +6,8 @@ from infsup.protocol.errors import InvalidRequest
 
 from .messages import read_messages
 from .prompts import Prompt, read_prompts, read_stop
-from .schemas import SAMPLING, ChatBody, CompletionBody, TextBody
+from .schemas import FORMS, SAMPLING, ChatBody, CompletionBody, TextBody
+from .tools import read_tools
 from .validation import check_integers
 
 
@@ -29,7 +30,7 @@ def chat_params(body: ChatBody) -> dict[str, Any]:
     if body.chat_template_kwargs:
         check_integers(body.chat_template_kwargs, "chat_template_kwargs")
         params["chat_template_kwargs"] = body.chat_template_kwargs
-    return params
+    return params | _tools(body)
 
 
 def completion_params(body: CompletionBody) -> list[dict[str, Any]]:
@@ -60,4 +61,20 @@ def _common(body: TextBody) -> dict[str, Any]:
         params["n"] = body.n
     if body.stop is not None and (stop := read_stop(body.stop)):
         params["stop"] = stop
+    return params | _forms(body)
+
+
+def _forms(body: TextBody) -> dict[str, Any]:
+    """Return the fields that ask for a form; some clients send empty ones, or that plain text will do."""
+    forms = {name: value for name in FORMS if (value := getattr(body, name)) not in (None, "", {}, {"type": "text"})}
+    for name, value in forms.items():
+        check_integers(value, name)
+    return forms
+
+
+def _tools(body: ChatBody) -> dict[str, Any]:
+    """Return the fields of tools; without any, a wish about several calls comes to nothing."""
+    params = read_tools(body.tools, body.tool_choice)
+    if body.tools and body.parallel_tool_calls is not None:
+        params["parallel_tool_calls"] = body.parallel_tool_calls
     return params

@@ -12,12 +12,27 @@ FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call; `arguments` are JSON as text."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def to_body(self) -> dict[str, Any]:
+        """Return it as OpenAI's messages have it."""
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One answer to a prompt. `finish_reason` is one of FINISH_REASONS, `logprobs` None where none were wanted."""
 
     index: int
     text: str
     finish_reason: str
+    reasoning: str = ""
+    calls: tuple[Call, ...] = ()
     logprobs: Logprobs | None = None
 
 
@@ -68,7 +83,31 @@ def _read_choice(entry: object, position: int) -> Choice:
     index, text, reason = entry.get("index", position), entry.get("text"), entry.get("finish_reason")
     if not isinstance(index, int) or not isinstance(text, str):
         raise EngineFailure(f"choice {position} of the engine's result has no text or no whole number as index")
-    return Choice(index, text, reason if reason in FINISH_REASONS else "stop", read_logprobs(entry))
+    reasoning: Any = entry.get("reasoning")
+    return Choice(
+        index,
+        text,
+        reason if reason in FINISH_REASONS else "stop",
+        reasoning if isinstance(reasoning, str) else "",
+        _read_calls(entry.get("tool_calls"), position),
+        read_logprobs(entry),
+    )
+
+
+def call_pieces(entries: object) -> list[Mapping[Any, Any]]:
+    """Return the pieces of calls in a chunk; what is none counts as nothing."""
+    return [entry for entry in entries if _is_map(entry)] if _is_list(entries) else []
+
+
+def _read_calls(entries: object, position: int) -> tuple[Call, ...]:
+    calls: list[Call] = []
+    for entry in entries if _is_list(entries) else ():
+        parts = [entry.get(name) for name in ("id", "name", "arguments")] if _is_map(entry) else []
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) != 3:
+            raise EngineFailure(f"a tool call in choice {position} of the engine's result has no id, name or arguments")
+        calls.append(Call(*texts))
+    return tuple(calls)
 
 
 def _read_usage(entry: object) -> Usage:

@@ -32,7 +32,7 @@ class StreamOptions(Strict):
 class TextBody(Strict):
     """What chats and completions share. None means left out: the model's default holds.
 
-    Of these, `SAMPLING` go to the worker as they are.
+    Of these, `SAMPLING` and `FORMS` go to the worker as they are.
     """
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -67,6 +67,14 @@ class TextBody(Strict):
     dynatemp_exponent: Factor | None = None
     min_tokens: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    response_format: dict[str, Any] | None = None
+    structured_outputs: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | str | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
+    guided_grammar: str | None = None
+    grammar: str | None = None
     priority: Any = None
     timeout: Any = None
     keep_alive: Any = None
@@ -80,6 +88,9 @@ class ChatBody(TextBody):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     top_logprobs: Logprobs | None = None
 
@@ -99,3 +110,9 @@ SAMPLING = (
     "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
     "mirostat", "mirostat_tau", "mirostat_eta", "dynatemp_range", "dynatemp_exponent", "min_tokens", "best_of",
 )  # fmt: skip
+
+FORMS = (
+    "response_format", "structured_outputs", "json_schema", "guided_json", "guided_regex", "guided_choice",
+    "guided_grammar", "grammar",
+)  # fmt: skip
+"""They say what form the answer is to have; what is in them is checked where the grammar is made."""

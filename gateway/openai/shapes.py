@@ -5,7 +5,7 @@ Pieces are put together from constant bytes and the one string that changes: the
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -62,7 +62,12 @@ def _whole_choice(api: Api, choice: Choice, index: int) -> dict[str, Any]:
     if api is Api.TEXT:
         logprobs = text_shape(choice.logprobs)
         return {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish_reason}
-    message = {"role": "assistant", "content": choice.text, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+    if choice.reasoning:
+        message["reasoning_content"] = choice.reasoning
+    if choice.calls:
+        message["content"] = choice.text or None
+        message["tool_calls"] = [call.to_body() for call in choice.calls]
     logprobs = chat_shape(choice.logprobs)
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish_reason}
 
@@ -95,6 +100,18 @@ class Pieces:
         return b"".join((
             self._start, b'{"index":%d' % index, self._before_text, json.dumps(text).encode(), self._after_text,
         ))  # fmt: skip
+
+    def reasoning(self, index: int, text: str) -> bytes:
+        """Return the event for a piece of reasoning; text completions have none."""
+        return self._choice({"index": index, "delta": {"reasoning_content": text}}) if self._chat else b""
+
+    def call(self, index: int, entry: Mapping[str, Any]) -> bytes:
+        """Return the event for a piece of a call: `index`, `arguments` and, in its first one, `id` and `name`."""
+        function: dict[str, Any] = {"arguments": entry.get("arguments", "")}
+        call: dict[str, Any] = {"index": entry.get("index", 0), "function": function}
+        if "name" in entry:
+            call |= {"id": entry.get("id"), "type": "function", "function": {"name": entry["name"], **function}}
+        return self._choice({"index": index, "delta": {"tool_calls": [call]}}) if self._chat else b""
 
     def closing(self, index: int, finish_reason: str) -> bytes:
         """Return the event that closes a choice."""

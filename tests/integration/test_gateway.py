@@ -293,7 +293,7 @@ def test_gateway_wrong_content_type_is_tolerated(gateway: FakeSupervisor) -> Non
         ('{"messages": [{"role": "user", "content": 5}]}', "messages[0].content"),
         ('{"max_tokens": "5"}', "max_tokens"),
         ('{"model": null}', "model"),
-        ('{"tools": [{}]}', "tools"),
+        ('{"tools": [{}]}', "tools[0].function"),
         ('{"tempature": 1}', "tempature"),
         ('{"keep_alive": "soon"}', "keep_alive"),
     ],

@@ -90,16 +90,15 @@ def test_chat_body_wrong_field_is_named_with_what_was_found(fields: dict[str, An
     assert caught.value.status == 400
 
 
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}}
 UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [{"type": "function"}]}, "tools"),
-    ({"tool_choice": "required"}, "tool_choice"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+    ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
     ({"functions": [{}]}, "functions"),
     ({"audio": {}}, "audio"),
     ({"modalities": ["text", "audio"]}, "modalities"),
     ({"prediction": {}}, "prediction"),
     ({"web_search_options": {}}, "web_search_options"),
-    ({"grammar": "root ::= x"}, "grammar"),
     ({"suffix": "x"}, "suffix"),
     ({"prompt": "x"}, "prompt"),
     ({"tempature": 1}, "tempature"),
@@ -116,6 +115,44 @@ def test_chat_body_field_that_cannot_be_honoured_is_refused(fields: dict[str, An
     with pytest.raises(UnsupportedParameter) as caught:
         read_chat(**fields)
     assert (caught.value.param, caught.value.code) == (param, "unsupported_parameter")
+
+
+WRONG_TOOLS: list[tuple[dict[str, Any], str]] = [
+    ({"tools": [{}]}, "tools[0].function"),
+    ({"tools": [TOOL, {"function": {}}]}, "tools[1].function.name"),
+    ({"tools": [5]}, "tools[0]"),
+    ({"tools": [TOOL], "tool_choice": "maybe"}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [TOOL], "parallel_tool_calls": 1}, "parallel_tool_calls"),
+    ({"tools": [{**TOOL, "huge": 2**70}]}, "tools[0].huge"),
+    ({"guided_choice": [1]}, "guided_choice[0]"),
+    ({"response_format": "json"}, "response_format"),
+    ({"guided_json": {"maximum": 2**70}}, "guided_json.maximum"),
+]
+
+
+@pytest.mark.parametrize(("fields", "param"), WRONG_TOOLS)
+def test_chat_body_tools_and_forms_of_a_wrong_shape_are_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_chat(**fields)
+    assert caught.value.param == param
+
+
+def test_chat_body_tools_and_forms_pass_as_they_are() -> None:
+    fields: dict[str, Any] = {
+        "tools": [TOOL],
+        "tool_choice": {"type": "function", "function": {"name": "get"}},
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"schema": {"const": None}}},
+        "guided_choice": ["a"],
+    }
+    assert read_chat(**fields) == {"messages": [USER], **fields}
+
+
+def test_chat_body_forms_and_choices_without_tools_that_ask_for_nothing_are_dropped() -> None:
+    fields = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "grammar": "", "json_schema": {}}
+    assert read_chat(**fields, response_format={"type": "text"}) == {"messages": [USER]}
 
 
 def test_chat_body_misspelt_field_gets_a_suggestion() -> None:
@@ -307,7 +344,7 @@ def test_chat_body_whole_number_that_no_job_can_carry_is_named(fields: dict[str,
 
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
-    [("id_slot", 2, "allowed is -1"), ("response_format", {"type": "x"}, 'allowed is {"type": "text"}')],
+    [("id_slot", 2, "allowed is -1"), ("modalities", ["audio"], 'allowed is ["text"]')],
 )
 def test_refusal_of_a_foreign_field_is_spelt_as_json(name: str, value: object, allowed: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:

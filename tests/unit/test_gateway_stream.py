@@ -86,6 +86,51 @@ def test_transcript_keeps_what_came_before_a_failure() -> None:
     assert (error.code, error.partial) == ("cancelled", {"text": "x"})
 
 
+CALL = {"id": "c1", "name": "roll", "arguments": '{"a": 1}'}
+CALLED: dict[str, Any] = {
+    "choices": [{"index": 0, "text": "", "finish_reason": "tool_calls", "reasoning": "hm", "tool_calls": [CALL]}],
+    "usage": {},
+}
+FIRST: dict[str, Any] = {"index": 0, "id": "c1", "type": "function", "function": {"name": "roll", "arguments": ""}}
+
+
+def test_transcript_streams_reasoning_and_calls() -> None:
+    pieces = [
+        {"text": "", "reasoning": "hm"},
+        {"text": "", "tool_calls": [{"index": 0, "id": "c1", "name": "roll", "arguments": ""}]},
+        {"text": "", "tool_calls": [{"index": 0, "arguments": '{"a": 1}'}]},
+    ]
+    data, error = transcript().write([*((0, Chunk(piece)) for piece in pieces), (0, Done(CALLED))])
+    assert error is None
+    choices = [event["choices"][0] for event in parse(data)]
+    assert [choice["delta"] for choice in choices] == [
+        {"role": "assistant", "content": ""},
+        {"reasoning_content": "hm"},
+        {"tool_calls": [FIRST]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": 1}'}}]},
+        {},
+    ]
+    assert choices[-1]["finish_reason"] == "tool_calls"
+
+
+def test_transcript_says_calls_and_reasoning_that_only_the_result_has() -> None:
+    data, _ = transcript().write([(0, Done(CALLED))])
+    deltas = [event["choices"][0]["delta"] for event in parse(data)]
+    whole_call = {**FIRST, "function": {"name": "roll", "arguments": '{"a": 1}'}}
+    assert deltas[1:3] == [{"reasoning_content": "hm"}, {"tool_calls": [whole_call]}]
+
+
+def test_whole_chat_answer_with_calls_has_openais_shape() -> None:
+    body = json.loads(whole(Answer(Api.CHAT, "job-1", "m", 7), [read_result(CALLED)], 1))
+    assert body["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "reasoning_content": "hm",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "roll", "arguments": '{"a": 1}'}}],
+    }
+
+
 def test_transcript_ending_adds_up_the_usage() -> None:
     made = transcript(usage=True)
     made.write([(0, Done(RESULT)), (1, Done(RESULT))])
@@ -160,6 +205,7 @@ def test_whole_text_answer_has_openais_shape() -> None:
         {"choices": ["x"]},
         {"choices": [{"text": 5}]},
         {"choices": [{"text": "", "index": ""}]},
+        {"choices": [{"text": "", "tool_calls": [{"id": "c1"}]}]},
     ],
 )
 def test_result_that_has_no_text_is_the_engines_mistake(result: dict[str, Any]) -> None:

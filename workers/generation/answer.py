@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from infsup.protocol.errors import UnsupportedParameter
 from infsup.protocol.job import Job
 from infsup.workers.engine import JobContext, Piece, Result
 
@@ -38,7 +39,7 @@ def answer(
     choices: list[Choice] = []
     cached = 0
     for index in range(params.n):
-        writer = new_writer(model, params, prompt, index=index)
+        writer = new_writer(model, params, prompt, index=index, masks=True)
         read = yield from _write(model, prompt, writer, sampling=reseeded(sampling, index), context=context)
         choices.append(writer.choice)
         if index == 0:
@@ -46,10 +47,19 @@ def answer(
     yield text_result(choices, prompt, cached)
 
 
-def new_writer(model: PromptModel, params: TextParams, prompt: Prompt, *, index: int) -> ChoiceWriter:
-    """Return the writer of one of a request's answers: it may be as long as the request and the context allow."""
+def new_writer(
+    model: PromptModel, params: TextParams, prompt: Prompt, *, index: int, masks: bool = False
+) -> ChoiceWriter:
+    """Return the writer of one of a request's answers: it may be as long as the request and the context allow.
+
+    `masks` says that the engine's sampler obeys `ChoiceWriter.mask`. Raises `InvalidRequest` and
+    `UnsupportedParameter` for a form that is wrong, cannot be held, or needs masks.
+    """
     room = model.context_size - len(prompt.tokens)
     plan = plan_answer(model, params, prompt)
+    if plan.grammar and not masks:
+        field = params.format.field if params.format else "tool_choice"
+        raise UnsupportedParameter(f"{field}: this engine cannot hold answers to a form", param=field)
     prefill = prompt.opening if params.messages else ""
     return ChoiceWriter(
         plan.pieces,
