@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from infsup.protocol.errors import InvalidRequest, UnsupportedParameter
 from infsup.workers.generation.grammar import lark
+from infsup.workers.generation.grammar.closing import closed
 from infsup.workers.generation.grammar.formats import FORMATS
 from infsup.workers.generation.grammar.schema import hold
 
@@ -107,7 +108,8 @@ SCHEMAS: st.SearchStrategy[Any] = st.builds(
 @given(SCHEMAS, st.integers(0, 2**32))
 def test_schema_texts_that_the_grammar_allows_are_valid(schema: Any, seed: int) -> None:
     try:
-        text = walk(lark.json_value(hold(schema, "field")), seed)
+        held = hold(schema, "field")
+        text = walk(lark.json_value(closed(held) if seed % 2 else held), seed)
     except (InvalidRequest, UnsupportedParameter) as error:
         text, place = None, error.param or ""
     else:

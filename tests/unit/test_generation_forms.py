@@ -247,6 +247,33 @@ def test_tools_and_a_format_allow_a_call_or_the_format() -> None:
     assert "tool_calls" in ask(Wish(CALL[6:], TOOLS_TEMPLATE), **both)[1]
 
 
+STRICT = {"type": "function", "function": {**TOOL["function"], "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("template", "call"),
+    [
+        (TOOLS_TEMPLATE, b'So: <tool_call>{"name": "rill", "arguments": {"sides": 9}}</tool_call> and more'),
+        (CHATML, b'{"name": "rill", "arguments": {"sides": 9}}'),
+        ("{{ tools }}[TOOL_CALLS][" + CHATML, b'So: \xff[{"name": "rill", "arguments": {"sides": 9}}] and more'),
+        ("{{ tools }}<function=" + CHATML, b"So: <function=rill>{9}</function> and more"),
+    ],
+)
+def test_tools_that_are_strict_bend_only_calls(template: str, call: bytes) -> None:
+    answered = ask(Wish(call, template), tools=[STRICT], parallel_tool_calls=False)[1]
+    assert answered["text"] == ("" if call.startswith(b"{") else "So:")
+    assert 2 <= json.loads(answered["tool_calls"][0]["arguments"])["sides"] <= 6
+    plain = ask(Wish("Nothing <to> call [here].", template), tools=[STRICT])[1]
+    assert plain == {"index": 0, "text": "Nothing <to> call [here].", "finish_reason": "stop"}
+
+
+def test_tools_that_are_not_strict_may_stand_beside_strict_ones() -> None:
+    loose: dict[str, Any] = {"type": "function", "function": {"name": "loose", "parameters": {"not": {}}}}
+    wish = '<tool_call>\n{"name": "loose", "arguments": {"x": [1]}}\n</tool_call>'
+    answered = ask(Wish(wish, TOOLS_TEMPLATE), tools=[STRICT, loose])[1]
+    assert answered["tool_calls"][0]["arguments"] == '{"x": [1]}'
+
+
 def test_tools_cut_off_in_a_call_end_by_length() -> None:
     answered = ask(Wish(CALL, TOOLS_TEMPLATE), tools=[TOOL], max_tokens=60)[1]
     assert answered["finish_reason"] == "length"

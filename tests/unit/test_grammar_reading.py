@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infsup.protocol.errors import InvalidRequest, UnsupportedParameter
+from infsup.workers.generation.grammar.closing import closed
 from infsup.workers.generation.grammar.gbnf import gbnf
 from infsup.workers.generation.grammar.patterns import PatternError, explicit
 from infsup.workers.generation.grammar.schema import MAX_DEPTH, MAX_SCHEMAS, hold
@@ -106,6 +107,25 @@ def test_schema_bounds_are_whole_for_integers_and_moved_inwards_for_numbers() ->
     assert isinstance(held, dict)
     assert 0 < held["minimum"] < 1e-8
     assert 2.499 < held["maximum"] < 2.5
+
+
+def test_closed_objects_have_the_properties_that_are_listed() -> None:
+    item = {"properties": {"b": {"type": "integer"}}}
+    held = hold({"properties": {"a": {"type": "array", "items": item}}, "required": ["a"]}, "f")
+    made: Any = closed(held)
+    assert made["additionalProperties"] is False
+    assert made["properties"]["a"]["items"]["additionalProperties"] is False
+    open_ones: list[Any] = [
+        {"properties": {"a": {}}, "additionalProperties": True},
+        {"properties": {"a": {}}, "required": ["b"]},
+        {"type": "object"},
+        {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
+        {"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}]},
+        True,
+    ]
+    for open_one in open_ones:
+        held = hold(open_one, "f")
+        assert closed(held) == held
 
 
 @pytest.mark.parametrize(

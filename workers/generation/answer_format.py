@@ -7,6 +7,7 @@ from typing import Any
 
 from infsup.protocol.errors import InvalidRequest, UnsupportedParameter
 from infsup.workers.generation.grammar import lark
+from infsup.workers.generation.grammar.closing import closed
 from infsup.workers.generation.grammar.gbnf import gbnf
 from infsup.workers.generation.grammar.lark import Rules
 from infsup.workers.generation.grammar.patterns import PatternError, explicit
@@ -31,7 +32,7 @@ class AnswerFormat:
     def rules(self) -> Rules:
         """Return its grammar. Raises `InvalidRequest` and `UnsupportedParameter` naming the place of a mistake."""
         if self.kind == "schema":
-            return lark.json_value(hold(self.value, self.field))
+            return lark.json_value(closed(hold(self.value, self.field)))
         if self.kind == "gbnf":
             return gbnf(self.value, self.field)
         if self.kind == "choice":

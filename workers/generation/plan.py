@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from infsup.protocol.errors import EngineFailure, InvalidRequest
 from infsup.workers.generation.grammar import lark
 from infsup.workers.generation.grammar.lark import Rules
-from infsup.workers.generation.tools.forcing import forced_calls
+from infsup.workers.generation.tools.forcing import forced_calls, free_calls
 from infsup.workers.generation.tools.formats import CallFormat, detect_format
 from infsup.workers.generation.tools.parser import CallParser
 
@@ -95,6 +95,8 @@ def _rules(params: TextParams, form: CallFormat | None, special: Mapping[str, in
     """Return the grammar of the answer behind its reasoning; None where everything is allowed."""
     wanted = params.format.rules() if params.format else None
     must_call = params.tool_choice.mode == "required"
+    if form is not None and wanted is None and not must_call and any(tool.strict for tool in params.tools):
+        return free_calls(form, list(enumerate(params.tools)), special)
     if form is None or (wanted is None and not must_call):
         return wanted
     name = params.tool_choice.name

@@ -17,11 +17,14 @@ _MODES = ("auto", "none", "required")
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One function. `definition` is what chat templates get, `parameters` a JSON Schema, None for none."""
+    """One function. `definition` is what chat templates get, `parameters` a JSON Schema, None for none; arguments of
+    `strict` ones have to validate even where the model itself decides to call.
+    """
 
     name: str
     definition: Mapping[str, Any]
     parameters: Mapping[str, Any] | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,11 @@ def _read_tool(value: object, path: str) -> Tool:
         raise refusal(f"{path}.name", name, "a name of 1 to 64 of A-Z a-z 0-9 _ . -")
     if function.get("description") is not None:
         read_text(function["description"], f"{path}.description")
-    if function.get("strict") is not None:
-        read_bool(function["strict"], f"{path}.strict")
+    strict = function.get("strict") is not None and read_bool(function["strict"], f"{path}.strict")
     parameters = function.get("parameters")
     if parameters is not None:
         parameters = read_map(parameters, f"{path}.parameters")
-    return Tool(name, {**given, "type": "function"}, parameters or None)
+    return Tool(name, {**given, "type": "function"}, parameters or None, strict)
 
 
 def read_choice(value: object, name: str = "tool_choice") -> Choice:
