@@ -25,13 +25,14 @@ class LlamaCppEngine(BatchEngine):
         """Take nothing until `load`."""
         self._loaded: LoadedModel | None = None
         self._defaults: Mapping[str, Any] = {}
+        self._grammars: Mapping[str, Any] = {}
 
     def load(self, model: ModelSpec, report: Report) -> ModelInfo:
         """Load the file and make a context. Raises the errors of `check_definition` and `load_model`."""
         from .llama_cpp_load import load_model  # noqa: PLC0415 - imports llama_cpp
 
         check_definition(model, OPTIONS)
-        self._defaults = model.defaults
+        self._defaults, self._grammars = model.defaults, model.grammars
         self._loaded = load_model(model, report)
         self.capacity = model.parallel
         if self._loaded.facts.template is None:
@@ -39,14 +40,14 @@ class LlamaCppEngine(BatchEngine):
         return self._loaded.info
 
     def submit(self, job: Job, context: JobContext) -> None:
-        """Take a job. Raises the errors of `read_params` and `build_prompt`."""
+        """Take a job. Raises the errors of `read_params`, `build_prompt` and `new_writer`."""
         model = self._model
         facts = model.facts
-        params = read_params(job.task, job.params, self._defaults)
+        params = read_params(job.task, job.params, self._defaults, grammars=self._grammars)
         prompt = model.shift.build(facts, params)
         sampling = resolve_sampling(params, facts.vocabulary, facts.context_size)
         answers = [
-            (new_writer(facts, params, prompt, index=index), reseeded(sampling, index))
+            (new_writer(facts, params, prompt, index=index, masks=True), reseeded(sampling, index))
             for index in range(params.answers)
         ]
         tells_prompt = params.echo and params.logprobs is not None

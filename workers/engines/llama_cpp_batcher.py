@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from infsup.protocol.errors import EngineFailure
+from infsup.protocol.errors import EngineFailure, InfsupError
 from infsup.workers.engine import Event, JobCancelled, JobContext, Piece
 from infsup.workers.generation.answer import text_result
 from infsup.workers.generation.choice import ChoiceWriter, Entry
@@ -232,8 +232,10 @@ class Batcher:
     def _move_on(self, batch: Sequence[tuple[Answer, int]], events: list[Event]) -> None:
         """Note what the cache holds now, and sample where a sequence has been read to its end."""
         for answer, count in batch:
+            if answer.slot is None:  # another answer to its request has just failed
+                continue
             answer.request.context.progress(count)
-            slot = _slot(answer)
+            slot = answer.slot
             if answer.entries is not None:
                 self._note_prompt(answer, answer.entries, count)
             if count == len(answer.todo):
@@ -257,7 +259,11 @@ class Batcher:
         if not answer.writer.tokens:
             self._open(answer, events)
         if not answer.writer.reason:  # else only the prompt was wanted
-            self._push_token(answer, events)
+            try:
+                self._push_token(answer, events)
+            except InfsupError as error:  # a grammar that can go nowhere from here
+                self._fail(answer.request, error, events)
+                return
         if answer.writer.reason:
             self._running.remove(answer)
             self._finish(answer, events)
@@ -265,7 +271,7 @@ class Batcher:
     def _push_token(self, answer: Answer, events: list[Event]) -> None:
         if answer.sampler is None:
             raise RuntimeError("a running answer has no sampler")
-        token = answer.sampler.sample(answer.at)
+        token = answer.sampler.sample(answer.at, answer.writer.mask())
         request = answer.request
         if request.top is None and not request.chooses:
             piece = answer.writer.push(token)

@@ -4,7 +4,10 @@ import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from infsup.protocol.errors import InvalidRequest
+from infsup.workers.generation.masks import allowed
 from infsup.workers.generation.model import Sampling
 
 from .llama_cpp_context import LlamaContext
@@ -18,20 +21,19 @@ _MIROSTAT_TOKENS = 100
 class ChainSampler:
     """The order is that of llama.cpp's own server.
 
-    end tokens → bias → grammar → penalties → DRY → top_n_sigma → top_k → typical_p → top_p → min_p → XTC →
+    mask → end tokens → bias → penalties → DRY → top_n_sigma → top_k → typical_p → top_p → min_p → XTC →
     temperature → a draw; or temperature → mirostat; or, at temperature 0, the best token after the penalties.
     """
 
     def __init__(self, context: LlamaContext, size: int, sampling: Sampling, *, prompt: Sequence[int]) -> None:
-        """`size` is that of the vocabulary, `prompt` what the penalties see at first.
-
-        Raises `InvalidRequest` for a grammar that llama.cpp does not take.
-        """
+        """`size` is that of the vocabulary, `prompt` what the penalties see at first."""
         library = context.library
         self._sample: Callable[[Any, Any, int], int] = library.llama_sampler_sample
-        self._library, self._context = library, context.context
+        self._library, self._context, self._size = library, context, size
         self._chain: Any = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         self._endless = sampling.min_tokens if sampling.end_tokens else 0
+        self._ends = list(sampling.end_tokens)
+        self._banned = [token for token, bias in sampling.bias.items() if bias == float("-inf")]
         try:
             for sampler in _Samplers(context, size, sampling, prompt).all():
                 library.llama_sampler_chain_add(self._chain, sampler)
@@ -39,13 +41,37 @@ class ChainSampler:
             self.close()
             raise
 
-    def sample(self, at: int) -> int:
-        """Choose a token by the logits at this index of the last batch, and remember it for the penalties."""
-        token = self._sample(self._chain, self._context, at)
+    def sample(self, at: int, mask: bytes | None = None) -> int:
+        """Choose a token by the logits at this index of the last batch, and remember it for the penalties.
+
+        `mask` is a `Constraint`'s. Raises `InvalidRequest` when the request itself bans all that it allows.
+        """
+        token = self._sample(self._chain, self._context.context, at) if mask is None else self._sample_of(at, mask)
         if self._endless:
             self._endless -= 1
             if not self._endless:  # from now on it may end: the ban is the first of the chain
                 self._library.llama_sampler_free(self._library.llama_sampler_chain_remove(self._chain, 0))
+        return token
+
+    def _sample_of(self, at: int, mask: bytes) -> int:
+        """Choose among the tokens of a mask: the chain sees no others, for some samplers fail at minus infinity."""
+        passes = allowed(mask, self._size)
+        passes[self._banned] = False
+        if self._endless:
+            passes[self._ends] = False
+        ids = passes.nonzero()[0]
+        if not len(ids):
+            field = "logit_bias" if self._banned else "min_tokens"
+            raise InvalidRequest(f"{field}: found all tokens banned that the answer's grammar allows here", param=field)
+        library = self._library
+        candidates = np.zeros(len(ids), np.dtype(library.llama_token_data))
+        candidates["id"], candidates["logit"] = ids, self._context.logits(at, self._size)[ids]
+        array = library.llama_token_data_array()
+        array.data = candidates.ctypes.data_as(ctypes.POINTER(library.llama_token_data))
+        array.size, array.selected, array.sorted = len(ids), -1, False
+        library.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(array.data[array.selected].id)
+        library.llama_sampler_accept(self._chain, token)
         return token
 
     def close(self) -> None:
@@ -77,11 +103,6 @@ class _Samplers:
             yield self._bias(dict.fromkeys(how.end_tokens, float("-inf")))
         if how.bias:
             yield self._bias(how.bias)
-        if how.grammar:
-            grammar = self._library.llama_sampler_init_grammar(self._vocab, how.grammar.encode(), b"root")
-            if not grammar:
-                raise InvalidRequest("grammar: found GBNF that llama.cpp does not take", param="grammar")
-            yield grammar
 
     def _bias(self, bias: Any) -> Any:
         entries = (self._library.llama_logit_bias * len(bias))()

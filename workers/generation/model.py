@@ -16,8 +16,7 @@ class Sampling:
 
     `bias` is added to the logits (minus infinity for a banned token), `repeat_last_n` counts tokens (0 = none).
     `seed` is 0 to 2^64 - 1, `top_k` 0 = off, `temperature` 0 = the best token. `end_tokens` are impossible for the
-    first `min_tokens`. `grammar` is GBNF with the rule `root`, "" for none. What engines do not have is left alone by
-    them: `read_params` refuses it before.
+    first `min_tokens`. What engines do not have is left alone by them: `read_params` refuses it before.
     """
 
     temperature: float = 0.8
@@ -46,7 +45,6 @@ class Sampling:
     dynatemp_exponent: float = 1.0
     min_tokens: int = 0
     end_tokens: frozenset[int] = frozenset()
-    grammar: str = ""
 
     @property
     def penalises(self) -> bool:
