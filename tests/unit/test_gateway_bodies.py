@@ -151,7 +151,13 @@ def test_chat_body_tools_and_forms_pass_as_they_are() -> None:
 
 
 def test_chat_body_forms_and_choices_without_tools_that_ask_for_nothing_are_dropped() -> None:
-    fields = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "grammar": "", "json_schema": {}}
+    fields: dict[str, Any] = {
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "grammar": "",
+        "json_schema": {},
+    }
     assert read_chat(**fields, response_format={"type": "text"}) == {"messages": [USER]}
 
 

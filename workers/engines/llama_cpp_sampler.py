@@ -64,11 +64,12 @@ class ChainSampler:
             field = "logit_bias" if self._banned else "min_tokens"
             raise InvalidRequest(f"{field}: found all tokens banned that the answer's grammar allows here", param=field)
         library = self._library
+        kinds: dict[str, Any] = dict(library.llama_token_data_array._fields_)
         candidates = np.zeros(len(ids), np.dtype(library.llama_token_data))
         candidates["id"], candidates["logit"] = ids, self._context.logits(at, self._size)[ids]
-        array = library.llama_token_data_array()
-        array.data = candidates.ctypes.data_as(ctypes.POINTER(library.llama_token_data))
-        array.size, array.selected, array.sorted = len(ids), -1, False
+        array: Any = library.llama_token_data_array(
+            data=ctypes.cast(candidates.ctypes.data, kinds["data"]), size=len(ids), selected=-1, sorted=False
+        )
         library.llama_sampler_apply(self._chain, ctypes.byref(array))
         token = int(array.data[array.selected].id)
         library.llama_sampler_accept(self._chain, token)
