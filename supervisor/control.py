@@ -32,6 +32,14 @@ class Host(Protocol):
         """A gateway answers HTTP."""
         ...
 
+    def client_beat(self, peer: bytes) -> None:
+        """A client, which may be a gateway, is alive."""
+        ...
+
+    def watch(self, lag: float) -> None:
+        """Look after the gateways; for `lag` seconds nothing was read from the sockets."""
+        ...
+
     def reload(self) -> Awaitable[dict[str, Any]]:
         """Read the configuration again and take over what differs. Raises `InfsupError`."""
         ...
@@ -127,6 +135,7 @@ class Control:
             "uptime": time.time() - self._host.started_at,
             "jobs": len(self._dispatcher.jobs),
             "stray_packets": self._dispatcher.stray_packets,
+            "dropped_messages": self._dispatcher.complaints.count,
         }
 
     def _status(self) -> dict[str, Any]:

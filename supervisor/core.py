@@ -89,6 +89,7 @@ class Core:
             self.pool,
             self.restarts,
             self.preparation,
+            complaints=self._complaints,
             carry_out=self.carry_out,
             send=self._send_to_client,
         )
@@ -109,11 +110,6 @@ class Core:
             dispatcher=self.dispatcher,
             preparation=self.preparation,
         )
-
-    @property
-    def malformed(self) -> int:
-        """How many messages were dropped because they could not be read."""
-        return self._complaints.count
 
     def start(self) -> None:
         """Open the sockets and start what `min_instances` asks for. Raises `zmq.ZMQError`."""
@@ -224,6 +220,7 @@ class Core:
             case Kind.CONTROL:
                 self._on_control(peer, packet)
             case Kind.CLIENT_BEAT:
+                self._host.client_beat(peer)
                 self._send_to_client(peer, Packet(Kind.SERVER_BEAT))
             case Kind.CLIENT_BYE:
                 self.dispatcher.on_client_gone(peer, "its client has left")
@@ -333,7 +330,9 @@ class Core:
             self.pool.watch(lag)
             for instance in self.pool.instances.values():
                 self.budget.observe(instance)
+            self._jobs_port.drain_now()  # what has been said already is no silence
             self.dispatcher.drop_silent_clients(CLIENT_TIMEOUT, lag)
+            self._host.watch(lag)
             self.dispatcher.tick()
         except Exception:  # a bug in one check must not end the watching of all workers
             log.exception("a periodic check failed")

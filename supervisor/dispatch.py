@@ -33,6 +33,7 @@ from .config import ModelConfig
 from .decisions import Decision, NeverFits, QueueIsFull
 from .instance import Instance
 from .jobs import JobRecord, JobTable
+from .peers import PeerComplaints
 from .pool import Pool
 from .preparation import Preparation
 from .refusals import poisoned
@@ -54,12 +55,14 @@ class Dispatcher:
         restarts: Restarts,
         preparation: Preparation,
         *,
+        complaints: PeerComplaints,
         carry_out: Callable[[list[Decision]], None],
         send: Callable[[bytes, Packet], bool],
     ) -> None:
         """Must be made in the running loop."""
         self.jobs = JobTable()
         self.stray_packets = 0
+        self.complaints = complaints
         self._blame = Blame()
         self._service = ServiceTimes()
         self._scheduler = scheduler
@@ -133,7 +136,10 @@ class Dispatcher:
     def on_cancel(self, peer: bytes, job: str) -> bool:
         """Cancel a job for the client that submitted it (or for an operator: `peer` empty); false if there is none."""
         record = self.jobs.get(job)
-        if record is None or record.answered or (peer and record.peer != peer):
+        if record is None or record.answered:
+            return False
+        if peer and record.peer != peer:
+            self.complaints.note("client", peer, "it is for a job of another client")
             return False
         self._cancel(record)
         return True
@@ -142,7 +148,11 @@ class Dispatcher:
         """Give a stream credit back. Raises `WireError`."""
         ack: Ack = decode(Ack, packet)
         record = self.jobs.get(packet.key)
-        if record is not None and record.peer == peer:
+        if record is None:
+            return
+        if record.peer != peer:
+            self.complaints.note("client", peer, "it is for a job of another client")
+        else:
             record.ahead_chunks = max(0, record.ahead_chunks - max(0, ack.chunks))
             record.ahead_bytes = max(0, record.ahead_bytes - max(0, ack.size))
 
@@ -175,8 +185,10 @@ class Dispatcher:
     def on_job_packet(self, instance: Instance, packet: Packet) -> None:
         """Handle what a worker says about a job it has; anything else is counted and dropped."""
         record = self.jobs.get(packet.key)
-        if record is None or record.instance != instance.id:
+        if record is None:  # often it has just ended
             self.stray_packets += 1
+        elif record.instance != instance.id:
+            self.complaints.note("worker", instance.token, "it is about a job that another has")
         elif packet.kind is Kind.CHUNK:
             self._on_chunk(record, packet)
         elif packet.kind is Kind.BOUNCED:
@@ -384,11 +396,12 @@ class Dispatcher:
         grace = instance.config.cancel_grace
         self._pool.send(instance, encode(CancelOrder(grace), record.id))
 
-        def escalate() -> None:
-            if instance.id == record.instance and record.id in instance.jobs:
-                self._pool.kill(instance, f"job {record.id} was not cancelled within {grace:g} s")
-
-        record.timers.append(self._loop.call_later(grace, escalate))
+        self._pool.kill_unless(
+            instance,
+            grace,
+            lambda: instance.id != record.instance or record.id not in instance.jobs,
+            f"job {record.id} was not cancelled within {grace:g} s",
+        )
 
     def _fail(self, record: JobRecord, error: InfsupError) -> None:
         self._finish(record, failed_packet(record.id, error))

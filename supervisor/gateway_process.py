@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .deaths import describe_exit
+from .gateway_health import GatewayHealth
 from .process import ChildProcess, LogRing
 from .restart import RestartPolicy
 
@@ -78,6 +79,7 @@ class Gateway:
         self._policy = policy
         self._on_gone = on_gone
         self._child: ChildProcess | None = None
+        self._health: GatewayHealth | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._stopping = False
@@ -86,6 +88,23 @@ class Gateway:
     def on_ready(self) -> None:
         """It answers HTTP: a later death is restarted at once."""
         self._ready.set()
+        if self._health is not None:
+            self._health.on_ready(asyncio.get_running_loop().time())
+
+    def on_word(self) -> None:
+        """It has sent a message."""
+        if self._health is not None:
+            self._health.on_word(asyncio.get_running_loop().time())
+
+    def watch(self, lag: float) -> None:
+        """End the process if it hangs; it is restarted then. `lag` is as for `GatewayHealth.find_stall`."""
+        if self._health is None or self._child is None:
+            return
+        why = self._health.find_stall(asyncio.get_running_loop().time(), lag)
+        if why is not None:
+            self._health = None
+            log.error("%s: stalled: %s", self.name, why)
+            self._child.kill()
 
     async def wait_until_ready(self) -> None:
         """Wait until it answers HTTP."""
@@ -111,6 +130,7 @@ class Gateway:
         data = json.dumps(settings).encode() + b"\n"
         try:
             self._child.start("infsup.gateway", env, stdin=data, pass_fds=(self._listener.fileno(),))
+            self._health = GatewayHealth(asyncio.get_running_loop().time())
         except OSError as error:
             log.exception("the gateway could not be started")
             self._schedule_restart(str(error))
@@ -140,6 +160,7 @@ class Gateway:
 
     def _on_exit(self, child: ChildProcess) -> None:
         self._ended.set()
+        self._health = None
         self._on_gone(self.identity)
         if not self._stopping:
             self._ended.clear()

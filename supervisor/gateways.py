@@ -39,6 +39,17 @@ class Gateways:
             if gateway.name == name:
                 gateway.on_ready()
 
+    def on_word(self, identity: bytes) -> None:
+        """A client of this ZeroMQ identity, which may be a gateway, has sent a beat."""
+        for gateway in (*self._serving, *self._leaving):
+            if gateway.identity == identity:
+                gateway.on_word()
+
+    def watch(self, lag: float) -> None:
+        """End those that hang. Call it once a second, after the sockets were read; `lag` as for `Gateway.watch`."""
+        for gateway in (*self._serving, *self._leaving):
+            gateway.watch(lag)
+
     async def replace(self, settings: Mapping[str, Any], grace: float) -> None:
         """Start each anew with other settings; the old one stops accepting then, and finishes its answers.
 

@@ -1,4 +1,4 @@
-"""Complaints about peers that send what nobody can read: all counted, each peer logged once."""
+"""Complaints about peers that send what nobody can read or what is not for them to say: counted, logged once each."""
 
 import logging
 from collections import OrderedDict
@@ -9,7 +9,7 @@ REMEMBERED = 1000
 
 
 class PeerComplaints:
-    """Counts malformed messages and logs the first of each peer."""
+    """Counts dropped messages and logs the first of each peer."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -17,7 +17,7 @@ class PeerComplaints:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
     def note(self, role: str, peer: bytes, problem: str) -> None:
-        """Take one malformed message of a peer."""
+        """Take one dropped message of a peer."""
         self.count += 1
         if peer in self._seen:
             return

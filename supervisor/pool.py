@@ -34,6 +34,8 @@ STACK_DUMP_SECONDS = 0.5
 """Between SIGUSR1 (the worker writes its stacks) and SIGKILL."""
 LAST_WORDS_SECONDS = 0.02
 """After a death: messages that the worker sent may still be on their way through ZeroMQ's thread."""
+LATE_SECONDS = 0.3
+"""A timer that is later than this was held up with the whole supervisor, which was stopped or had no processor."""
 UNKILLABLE_SECONDS = 10.0
 """A process in uninterruptible sleep ignores SIGKILL; after this its place in the scheduler is given up."""
 
@@ -239,7 +241,25 @@ class Pool:
     def _expect_end(self, instance: Instance) -> None:
         if instance.state is State.DRAINING and not instance.jobs:
             grace = instance.config.cancel_grace
-            self._later(grace, lambda: self.kill(instance, f"did not leave within {grace:g} s of its last job"))
+            self.kill_unless(instance, grace, lambda: False, f"did not leave within {grace:g} s of its last job")
+
+    def kill_unless(self, instance: Instance, grace: float, done: Callable[[], bool], cause: str) -> None:
+        """Kill the instance in `grace` seconds unless `done` then; what it said by then is heard first.
+
+        Time in which the supervisor itself did not listen does not count: nobody is to die of that.
+        """
+        due = self._loop.time() + grace
+
+        def judge() -> None:
+            self._drain_sockets()
+            if instance.ended or done():
+                return
+            if self._loop.time() - due > LATE_SECONDS:
+                self.kill_unless(instance, grace, done, cause)
+            else:
+                self.kill(instance, cause)
+
+        self._later(grace, judge)
 
     def kill(self, instance: Instance, cause: str) -> None:
         """End an instance by force, at once."""

@@ -84,6 +84,16 @@ class Server:
             self._gateways.on_ready(name)
         self._listening.set()
 
+    def client_beat(self, peer: bytes) -> None:
+        """A client, which may be a gateway, is alive."""
+        if self._gateways is not None:
+            self._gateways.on_word(peer)
+
+    def watch(self, lag: float) -> None:
+        """Look after the gateways; for `lag` seconds nothing was read from the sockets."""
+        if self._gateways is not None:
+            self._gateways.watch(lag)
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again and take over what differs. Says what that is.
 

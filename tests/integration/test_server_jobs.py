@@ -14,7 +14,7 @@ import pytest
 from infsup.protocol.blocking import BlockingClient
 from infsup.protocol.client import Client
 from infsup.protocol.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, SlowConsumer, UnsupportedTask
-from infsup.protocol.messages import Chunk, Done, Failed
+from infsup.protocol.messages import Ack, Chunk, Done, Failed, encode
 from infsup.protocol.wire import Kind, Packet, pack
 
 from .real_server import RealServer, say, wait_for
@@ -259,3 +259,24 @@ def test_submit_with_a_broken_header_is_answered(faults: RealServer) -> None:
 def test_control_calls_with_wrong_arguments_are_answered(faults: RealServer, verb: str, args: dict[str, Any]) -> None:
     with BlockingClient(faults.runtime) as client, pytest.raises(InvalidRequest):
         client.control(verb, **args)
+
+
+def test_words_about_another_clients_job_are_counted_logged_once_and_ignored(faults: RealServer) -> None:
+    async def meddle() -> tuple[int, str]:
+        async with Client(faults.runtime) as owner, Client(faults.runtime) as stranger:
+            before = (await owner.control("server"))["dropped_messages"]
+            job = await owner.submit("echo", "text-completion", {"prompt": "!tokens 30 0.02", "max_tokens": 100})
+            async for event in job:
+                if isinstance(event, Chunk):
+                    break
+            for packet in (Packet(Kind.CANCEL_JOB, job.id), encode(Ack(1000, 10**9), job.id)) * 3:
+                stranger.send_packet(packet)
+            await stranger.control("ping")
+            result = await job.result()
+            dropped = (await owner.control("server"))["dropped_messages"] - before
+            return dropped, result["choices"][0]["text"]
+
+    logged = faults.output().count("a job of another client")
+    dropped, text = asyncio.run(meddle())
+    assert (dropped, text.split()[-1]) == (6, "t29")
+    assert faults.output().count("a job of another client") == logged + 1

@@ -97,6 +97,14 @@ def test_gateway_killed_is_replaced_on_the_same_port(faults: RealServer) -> None
     assert faults.client().chat.completions.create(model="echo", messages=say("hello")).choices
 
 
+def test_gateway_stopped_is_replaced_and_what_waits_at_its_socket_is_answered(faults: RealServer) -> None:
+    gateway = next(process for process in faults.processes() if "infsup.gateway" in " ".join(process.cmdline()))
+    gateway.suspend()
+    answer = faults.client(timeout=60).chat.completions.create(model="echo", messages=say("still here"))
+    assert answer.choices[0].message.content == "still here"
+    assert "gateway-1: stalled: nothing heard" in faults.output()
+
+
 def test_supervisor_killed_leaves_no_process(tmp_path: Path) -> None:
     server = RealServer('[models.m]\ntask = "text-completion"\nengine = "fault"\nmin_instances = 1\n', tmp_path)
     server.start()
