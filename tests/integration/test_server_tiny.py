@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ task = "text-completion"
 engine = "llama-cpp"
 file = "{MODELS / "tiny.f16.gguf"}"
 min_instances = 1
+parallel = 4
+preload = {{ prefix = "Once upon a time" }}
 defaults = {{ temperature = 0 }}
 
 [models.short]
@@ -142,3 +145,42 @@ def test_start_without_a_config_serves_the_tiny_model(tmp_path: Path, monkeypatc
         assert run_cli("ps", "--runtime-dir", str(server.runtime)).returncode == 0
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.llama
+def test_llama_answers_many_clients_at_once_each_with_its_own_words(tiny: RealServer) -> None:
+    items = [item for item in PROMPTS if "messages" in item][:24]
+    client = tiny.client()
+    with ThreadPoolExecutor(8) as threads:
+        futures = [threads.submit(greedy, client, "llama", item) for item in items]
+    for item, future in zip(items, futures, strict=True):
+        assert future.result()[: len(item["expected"])] == item["expected"]  # those are cut at 300 tokens
+    assert len(tiny.instances("llama")) == 1
+
+
+@pytest.mark.llama
+def test_llama_logprobs_reach_the_client_whole_and_streamed(tiny: RealServer) -> None:
+    client = tiny.client()
+    chat = client.chat.completions.create(model="llama", messages=say("Count to 10."), logprobs=True, top_logprobs=2)
+    logprobs = chat.choices[0].logprobs
+    assert logprobs is not None
+    entries = logprobs.content or []
+    assert "".join(entry.token for entry in entries) == chat.choices[0].message.content
+    assert all(entry.top_logprobs[0].logprob == entry.logprob for entry in entries)  # greedy
+    streamed = client.chat.completions.create(
+        model="llama", messages=say("Count to 10."), logprobs=True, top_logprobs=2, stream=True
+    )
+    pieces = [piece.choices[0].logprobs for piece in streamed if piece.choices]
+    tokens = [entry.token for piece in pieces if piece for entry in piece.content or []]
+    assert tokens == [entry.token for entry in entries]
+    text = client.completions.create(model="llama", prompt="Once upon a time Ada", echo=True, logprobs=1, max_tokens=0)
+    found = text.choices[0].logprobs
+    assert found is not None
+    assert "".join(found.tokens or []) == text.choices[0].text == "Once upon a time Ada"
+    assert (found.token_logprobs or [0])[0] is None
+
+
+def test_onnx_without_logprobs_says_so(tiny: RealServer) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        tiny.client().chat.completions.create(model="onnx", messages=say("Hi"), logprobs=True)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "logprobs")
