@@ -37,6 +37,7 @@ UNHELD: list[tuple[Any, str, str]] = [
     ({"enum": [2**70]}, "#/enum/0", "64 bits"),
     ({"$id": "x"}, "#/$id", "pointer"),
     (nested(MAX_DEPTH + 1), "#/items/items", f"more than {MAX_DEPTH}"),
+    ({"allOf": [{"pattern": f"[a-z]{{{i}}}x"} for i in range(20)]}, "", "more than 8 patterns"),
     ({"anyOf": [{}] * MAX_SCHEMAS}, "#/anyOf/", f"more than {MAX_SCHEMAS}"),
 ]
 
@@ -177,3 +178,16 @@ def test_gbnf_mistake_is_refused_with_line_and_column(source: str, line: int, co
     assert caught.value.details == {"line": line, "column": column}
     assert caught.value.message.startswith(f"grammar: line {line}, column {column}: ")
     assert caught.value.param == "grammar"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ('root ::= "a" root', "texts without end for the rule root"),
+        ("root ::= r0\n" + "".join(f"r{i} ::= r{i + 1} r{i + 1}\n" for i in range(20)) + 'r20 ::= "x"', "1048576"),
+        ("root ::= r0\n" + "".join(f'r{i} ::= "a" r{i + 1}\n' for i in range(600)) + 'r600 ::= "x"', "602 rules"),
+    ],
+)
+def test_gbnf_too_large_to_be_walked_is_refused(source: str, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        gbnf(source, "grammar")

@@ -18,7 +18,10 @@ class Constraint(Protocol):
         ...
 
     def accept(self, token: int) -> None:
-        """Take the token that was chosen, an end token too. Raises `EngineFailure` for one that `mask` forbids."""
+        """Take the token that was chosen, an end token too.
+
+        Raises `EngineFailure` for one that `mask` forbids, `InvalidRequest` when the grammar gets too complex.
+        """
         ...
 
     @property

@@ -4,17 +4,21 @@ Rules that do not contain themselves become regular expressions, so that nothing
 `[a-z]+ "z"` as two tokens of a lexer would never find the z. What is left are the rules that nest.
 """
 
+import math
 from collections.abc import Mapping
 
 from infsup.protocol.errors import InvalidRequest
 
 from .gbnf_reader import Characters, Either, Node, Reference, Repeat, Sequence, Text, read_gbnf, references
+from .gbnf_size import shortest
 from .lark import Rules
 from .patterns import quoted
 
-MAX_EXPRESSION = 20_000
+MAX_EXPRESSION = 5000
 """Rules whose expression grows longer than this stay rules."""
-MAX_RULES = 2000
+MAX_RULES = 500
+MAX_SHORTEST = 10_000
+"""Characters of the shortest text. Beyond these limits llguidance has run out of its stack."""
 
 
 def gbnf(source: str, field: str) -> Rules:
@@ -22,6 +26,12 @@ def gbnf(source: str, field: str) -> Rules:
     rules = read_gbnf(source, field)
     if len(rules) > MAX_RULES:
         raise InvalidRequest(f"{field}: found {len(rules)} rules, allowed are {MAX_RULES}", param=field)
+    for name, length in shortest(rules).items():
+        if length > MAX_SHORTEST:
+            found = "without end" if length == math.inf else f"of at least {length:.0f} characters"
+            raise InvalidRequest(
+                f"{field}: found texts {found} for the rule {name}, allowed are {MAX_SHORTEST}", param=field
+            )
     return _Writer(rules).grammar()
 
 
@@ -31,9 +41,10 @@ class _Writer:
     def __init__(self, rules: Mapping[str, Node]) -> None:
         self._rules = rules
         self._names = {name: f"gbnf_{i}" for i, name in enumerate(rules)}
-        self._nesting = _nesting(rules)
-        self._expressions: dict[str, str | None] = {}
         self._written: dict[str, str] = {}
+        self._expressions: dict[str, str | None] = {}
+        for name in _flat_first(rules):
+            self._expressions[name] = self._expression(rules[name])
 
     def grammar(self) -> Rules:
         body = self._reference("root")
@@ -73,24 +84,22 @@ class _Writer:
         """Join neighbours that are expressions."""
         runs: list[Node] = []
         joined: list[Node] = []
+        length = 0
         for part in (*parts, None):
-            if part is not None and self._expression(part) is not None:
+            expression = None if part is None else self._expression(part)
+            if joined and (expression is None or length + len(expression) > MAX_EXPRESSION):
+                runs.append(Sequence(tuple(joined)) if len(joined) > 1 else joined[0])
+                joined, length = [], 0
+            if part is not None and expression is not None:
                 joined.append(part)
-                continue
-            if joined:
-                runs.append(Sequence(tuple(joined)))
-                joined = []
-            if part is not None:
+                length += len(expression)
+            elif part is not None:
                 runs.append(part)
         return runs
 
     def _rule_expression(self, name: str) -> str | None:
         """Return a rule as an expression, None where it nests or grows too long."""
-        if name in self._nesting:
-            return None
-        if name not in self._expressions:
-            self._expressions[name] = self._expression(self._rules[name])
-        return self._expressions[name]
+        return self._expressions.get(name)
 
     def _expression(self, node: Node) -> str | None:
         match node:
@@ -113,15 +122,24 @@ class _Writer:
                 )  # fmt: skip
 
 
-def _nesting(rules: Mapping[str, Node]) -> frozenset[str]:
-    """Return the rules that contain themselves or a rule that does, and those in chains too long to follow."""
+def _flat_first(rules: Mapping[str, Node]) -> list[str]:
+    """Return the rules that do not nest, each behind those that it uses."""
     uses = {name: {reference.name for reference in references(node)} for name, node in rules.items()}
-    flat: set[str] = set()
-    while True:
-        found = {name for name, used in uses.items() if name not in flat and used <= flat}
-        if not found:
-            return frozenset(rules.keys() - flat)
-        flat |= found
+    users: dict[str, list[str]] = {name: [] for name in rules}
+    for name, used in uses.items():
+        for one in used:
+            users[one].append(name)
+    lacking = {name: len(used) for name, used in uses.items()}
+    ready = [name for name, count in lacking.items() if not count]
+    order: list[str] = []
+    while ready:
+        name = ready.pop()
+        order.append(name)
+        for user in users[name]:
+            lacking[user] -= 1
+            if not lacking[user]:
+                ready.append(user)
+    return order
 
 
 def _set(ranges: tuple[tuple[str, str], ...], *, negated: bool) -> str:

@@ -14,6 +14,9 @@ from .lark import Rules
 
 _KEPT = 32
 """Grammars kept ready: agents ask for the same few again and again."""
+_MAX_WIDTH = 20_000
+_MAX_STEP = 1_000_000
+"""What may come next at one place and in one step, in the items of llguidance: 1,000 optional properties need this."""
 _HEAD = re.compile(r"at \d+\(\d+\): |failed to compile JSON schema: ")
 
 
@@ -58,7 +61,7 @@ class Guide:
         wrapper = TokenizerWrapper(_Tokens(vocabulary, self._ends))
         self._tokenizer = LLTokenizer(wrapper, n_vocab=max(self._tokens, self._ends[-1] + 1), eos_token=self._ends)
         self._ready: OrderedDict[str, LLMatcher] = OrderedDict()
-        self._limits = LLParserLimits(verbose_errors=False)
+        self._limits = LLParserLimits(max_items_in_row=_MAX_WIDTH, step_max_items=_MAX_STEP, verbose_errors=False)
 
     def grammar(self, rules: Rules, field: str) -> Grammar:
         """Make a grammar ready; `field` is what errors name.
@@ -126,6 +129,8 @@ class _Way:
 
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
+            if self._matcher.stop_reason() in {"ParserTooComplex", "LexerTooComplex"}:
+                raise InvalidRequest(f"{self._field}: found a grammar that is too complex here", param=self._field)
             raise EngineFailure(f"the token {token} is not one that {self._field} allows here")
 
     @property

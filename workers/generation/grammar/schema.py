@@ -20,6 +20,8 @@ MAX_DEPTH = 60
 MAX_SCHEMAS = 5000
 MAX_VALUES = 10_000
 MAX_COUNT = 2**31 - 1
+MAX_COMBINED = 8
+"""Patterns in a schema that combines schemas: all that hold for one text at once are searched together."""
 
 
 def hold(schema: object, field: str) -> JsonMap | bool:
@@ -42,6 +44,8 @@ class _Holder:
         self._known: set[str] = set()
         self._references: list[tuple[Place, str]] = []
         self._same_value: dict[str, list[str]] = {}
+        self._patterns = 0
+        self._combines = False
         self._lists_of_items = _reads_lists(root, place)
 
     def check_references(self) -> None:
@@ -72,10 +76,17 @@ class _Holder:
         _add_values(given, held, place)
         _add_limits(given, held, place)
         _add_texts(given, held, place)
+        self._count_patterns(given, place)
         _add_required(given, held, place)
         if "$ref" in given:
             held["$ref"] = self._reference(given["$ref"], place)
         return held
+
+    def _count_patterns(self, given: Mapping[str, Any], place: Place) -> None:
+        self._patterns += ("pattern" in given) + ("format" in given) + len(given.get("patternProperties", ()))
+        self._combines = self._combines or "allOf" in given or ("$ref" in given and len(given) > 1)
+        if self._combines and self._patterns > MAX_COMBINED:
+            raise place.unheld(f"more than {MAX_COMBINED} patterns and formats together with allOf cannot be held")
 
     def _add_type(self, given: Mapping[str, Any], held: JsonMap, place: Place) -> None:
         if "type" in given:
