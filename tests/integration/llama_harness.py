@@ -30,6 +30,15 @@ class Quiet:
         self.phases.append(name)
 
 
+def as_written(choice: Mapping[str, Any]) -> str:
+    """The answer as the model wrote it, its calls in the tiny model's own format."""
+    calls = [
+        f'<tool_call>\n{{"name": "{call["name"]}", "arguments": {call["arguments"]}}}\n</tool_call>'
+        for call in choice.get("tool_calls", ())
+    ]
+    return "\n".join([choice["text"]] * bool(choice["text"]) + calls)
+
+
 @dataclass
 class Going:
     """A job and what was said of it so far; `last` is its result or its error."""

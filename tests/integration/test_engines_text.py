@@ -23,6 +23,8 @@ from infsup.workers.engine import Engine, JobCancelled, JobContext, Piece, Resul
 from infsup.workers.engines.llama_cpp import LlamaCppEngine
 from infsup.workers.engines.onnx import OnnxEngine
 
+from .llama_harness import as_written
+
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "workers" / "models"
 AGREEMENT = ROOT / "tests" / "data" / "agreement_prompts.json"
@@ -85,15 +87,6 @@ def run(engine: Engine, **params: Any) -> tuple[list[Mapping[str, Any]], Mapping
 
 def text(engine: Engine, **params: Any) -> str:
     return str(run(engine, **params)[1]["choices"][0]["text"])
-
-
-def as_written(choice: dict[str, Any]) -> str:
-    """The answer as the model wrote it, its calls in the tiny model's own format."""
-    calls = [
-        f'<tool_call>\n{{"name": "{call["name"]}", "arguments": {call["arguments"]}}}\n</tool_call>'
-        for call in choice.get("tool_calls", ())
-    ]
-    return "\n".join([choice["text"]] * bool(choice["text"]) + calls)
 
 
 @pytest.mark.llama
